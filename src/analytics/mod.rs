@@ -1,0 +1,1 @@
+//! Turns readings into assessments: windows, features, models, lanes. Does no I/O.

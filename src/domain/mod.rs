@@ -1,0 +1,20 @@
+//! The words of the product as types: no async, no I/O, no clock. Times are arguments.
+
+mod assessment;
+mod codes;
+mod delivery;
+mod position;
+mod quarantine;
+mod reading;
+pub mod signal;
+mod time;
+mod vehicle;
+
+pub use assessment::{Assessment, ModelScore, NotScored, Timing};
+pub use delivery::{Delivery, Outcome, Receipt};
+pub use position::{Position, PositionError};
+pub use quarantine::{MAX_KEPT_PAYLOAD_BYTES, Quarantined, Reason, Source};
+pub use reading::{Ignition, Reading, RejectedSignal, Rejection};
+pub use signal::{Signal, SignalId, SignalTable, SignalValues};
+pub use time::{Timestamp, TimestampError};
+pub use vehicle::{SLOTS, Slot, VehicleId, VehicleIdError};

@@ -1,0 +1,1 @@
+//! What the dashboard may ask about the fleet.

@@ -1,0 +1,1 @@
+//! The ways in: front door, subscriber, uplinks; decoding, receipts, quarantine.

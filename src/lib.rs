@@ -1,0 +1,29 @@
+//! Odograph: fleet telemetry with in-process anomaly scoring.
+//!
+//! ```text
+//!  vehicles ─ MQTT ─▶ ingest::front_door ─▶ wire (decode, check) ─▶ analytics::lane ─▶ journal ─▶ storage::archive_writer ─▶ SQLite
+//!                           ▲                     Delivery             │    Batch        │
+//!                           └──────────── PUBACK ◀── Receipt ◀─────────┼─────────────────┘
+//!                                                                      └─▶ live ─▶ fleet ─▶ dashboard
+//! ```
+//! Modules in reading order; a module imports only from floors below its own (`tests/it/floors.rs` checks it).
+
+pub mod domain; // floor 0
+
+pub mod clock; // from floor 1 up
+pub mod metrics;
+pub mod settings;
+pub mod tasks;
+
+pub mod journal; // floor 1
+pub mod wire;
+
+pub mod analytics; // floor 2
+pub mod live;
+pub mod storage;
+
+pub mod fleet; // floor 3
+pub mod ingest;
+pub mod simulator;
+
+pub mod dashboard; // floor 4

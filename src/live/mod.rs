@@ -1,0 +1,1 @@
+//! The newest state of every vehicle.

@@ -1,0 +1,49 @@
+//! The name, unit and meaning of every metric. Never a label with a vehicle in it.
+
+/// One metric: the name a recorder sees, and the sentence that `/metrics` shows.
+pub struct Metric {
+    pub name: &'static str,
+    pub meaning: &'static str,
+}
+
+macro_rules! metrics {
+    ($($constant:ident $name:literal $meaning:literal;)*) => {
+        $(pub const $constant: &str = $name;)*
+        /// All of them, for `describe`.
+        pub const ALL: &[Metric] = &[$(Metric { name: $name, meaning: $meaning }),*];
+    };
+}
+
+metrics! {
+    READINGS_ACCEPTED "odograph_readings_accepted_total" "Readings that are durable, by source.";
+    READINGS_DUPLICATE "odograph_readings_duplicate_total" "Readings that were there already, by source.";
+    MESSAGES_QUARANTINED "odograph_messages_quarantined_total" "Messages or elements of one that were refused, by reason.";
+    SIGNALS_REJECTED "odograph_signals_rejected_total" "Signals that were not finite or out of range, by reason.";
+    CONNECTIONS "odograph_connections" "Open connections of vehicles.";
+    LANE_BATCH_READINGS "odograph_lane_batch_readings" "Readings that one lane step took together.";
+    LANE_STEP_SECONDS "odograph_lane_step_seconds" "Time of one lane step.";
+    READINGS_SCORED "odograph_readings_scored_total" "Readings that at least one model scored.";
+    READINGS_NOT_SCORED "odograph_readings_not_scored_total" "Readings without a score, by reason.";
+    MODEL_FAILURES "odograph_model_failures_total" "Model runs that failed; their readings are kept.";
+    WINDOWS_CUT "odograph_windows_cut_total" "Windows that outgrew their memory and lost their oldest steps.";
+    JOURNAL_COMMIT_SECONDS "odograph_journal_commit_seconds" "Time from the first byte written to the end of fdatasync, per group.";
+    JOURNAL_COMMIT_BYTES "odograph_journal_commit_bytes" "Bytes of one group commit.";
+    JOURNAL_BYTES "odograph_journal_bytes" "Size of the journal on disk.";
+    JOURNAL_BAD_FRAMES "odograph_journal_bad_frames_total" "Frames that failed their checksum and were skipped.";
+    ARCHIVE_LAG_BYTES "odograph_archive_lag_bytes" "Journal bytes that the archive has not stored yet.";
+    ARCHIVE_STORE_SECONDS "odograph_archive_store_seconds" "Time of one archive transaction.";
+    ARCHIVE_FAILURES "odograph_archive_failures_total" "Archive transactions that failed and are tried again.";
+}
+
+/// Tells the recorder what each metric means.
+pub fn describe() {
+    for metric in ALL {
+        match metric.name {
+            name if name.ends_with("_total") => metrics::describe_counter!(name, metric.meaning),
+            name if name.ends_with("_seconds") || name.ends_with("_readings") || name.ends_with("commit_bytes") => {
+                metrics::describe_histogram!(name, metric.meaning);
+            }
+            name => metrics::describe_gauge!(name, metric.meaning),
+        }
+    }
+}

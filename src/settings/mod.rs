@@ -1,0 +1,180 @@
+//! Every setting, its default and its check; the only reader of the environment.
+//!
+//! Each part gets its own section, never the whole tree. `odograph.toml` lists all of them with their defaults, and a test compares.
+
+mod units;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use units::{ByteSize, Interval};
+
+/// Where everything embedded keeps its files, unless told otherwise.
+const DEFAULT_DATA: &str = "odograph-data";
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Folder of journal, checkpoints and the embedded archive. One process at a time holds it.
+    pub data: PathBuf,
+    pub http: Http,
+    pub mqtt: Mqtt,
+    pub ingest: Ingest,
+    pub analytics: Analytics,
+    pub journal: Journal,
+    pub archive: Archive,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Port 0 picks a free one.
+    pub address: SocketAddr,
+}
+
+/// The embedded endpoint for vehicles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mqtt {
+    pub address: SocketAddr,
+    /// Further vehicles are refused with 0x97 (quota exceeded).
+    pub max_connections: usize,
+    /// A PUBACK that has waited this long ends in a disconnect, never in an acknowledgement.
+    pub ack_timeout: Interval,
+}
+
+/// What every way in shares.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ingest {
+    /// Larger payloads are quarantined.
+    pub max_payload: ByteSize,
+    /// Readings that are older are quarantined; what is stored is kept this long.
+    pub retention: Interval,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Analytics {
+    /// OS threads that own the vehicles; 0 = half of the cores, at least one.
+    pub lanes: usize,
+    /// Most messages that one model run takes together.
+    pub batch_max: usize,
+    /// Messages that wait for one lane; when full, senders wait and are not acknowledged.
+    pub inbox: usize,
+    /// Memory of one vehicle's window; a window that is cut makes its features missing.
+    pub window_bytes: ByteSize,
+    /// ONNX files that score every reading. Empty: the shipped one. No file at all: `models = ["none"]`.
+    pub models: Vec<PathBuf>,
+    /// The library of ONNX Runtime. Empty: beside the binary, or in `.cache/onnxruntime` where `make` puts it.
+    pub onnxruntime: PathBuf,
+    /// Changed vehicles are saved this often.
+    pub checkpoint_every: Interval,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Journal {
+    pub segment: ByteSize,
+    /// At this size the journal acknowledges nothing more until the archive has caught up. 24 hours at 333 readings/s.
+    pub max: ByteSize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Archive {
+    /// `sqlite://FILE`. Empty: `archive.sqlite` in the data folder.
+    pub url: String,
+    /// Most records stored in one transaction.
+    pub batch_max: usize,
+    /// Least time between two transactions, so that a quiet fleet costs few.
+    pub pause: Interval,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// What `RUST_LOG` would say: `info`, `odograph=debug,warn` …
+    pub filter: String,
+    /// `text` or `json`, to stderr.
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from(DEFAULT_DATA),
+            http: Http::default(),
+            mqtt: Mqtt::default(),
+            ingest: Ingest::default(),
+            analytics: Analytics::default(),
+            journal: Journal::default(),
+            archive: Archive::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { address: loopback(8080) }
+    }
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self { address: loopback(1883), max_connections: 50_000, ack_timeout: Interval::from_secs(10) }
+    }
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self { max_payload: ByteSize::from_kib(256), retention: Interval::from_days(400) }
+    }
+}
+
+impl Default for Analytics {
+    fn default() -> Self {
+        Self {
+            lanes: 0,
+            batch_max: 512,
+            inbox: 4_096,
+            window_bytes: ByteSize::from_kib(64),
+            models: Vec::new(),
+            onnxruntime: PathBuf::new(),
+            checkpoint_every: Interval::from_secs(10),
+        }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { segment: ByteSize::from_mib(64), max: ByteSize::from_mib(8 * 1024) }
+    }
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self { url: String::new(), batch_max: 4_000, pause: Interval::from_millis(200) }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}

@@ -1,0 +1,1 @@
+//! A fleet that drives, and history replayed as one.

@@ -1,0 +1,1 @@
+//! Long-term storage of readings and quarantined messages.

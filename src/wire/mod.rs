@@ -1,0 +1,5 @@
+//! Payload, protobuf and file forms of readings. The only place besides `rpc` that knows the generated types.
+
+pub mod proto;
+pub mod reading;
+pub mod record;

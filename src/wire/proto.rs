@@ -1,0 +1,13 @@
+//! What `build.rs` generates from `proto/`.
+
+#![expect(clippy::pedantic, reason = "generated code")]
+
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/odograph.v1.rs"));
+}
+
+pub mod journal {
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/odograph.journal.v1.rs"));
+    }
+}
