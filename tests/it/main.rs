@@ -1,0 +1,3 @@
+//! The integration tests, one binary: they run the real `odograph` and talk to it as the outside does.
+
+mod floors;
