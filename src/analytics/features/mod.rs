@@ -1,0 +1,1 @@
+//! Named numbers computed from a window.
