@@ -2,4 +2,6 @@
 
 mod bytes;
 pub mod features;
+#[cfg(test)]
+mod fixtures;
 pub mod window;

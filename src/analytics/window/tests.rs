@@ -2,40 +2,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::analytics::bytes::ByteReader;
-use crate::domain::{SignalTable, SignalValues, VehicleId, signal};
+use crate::analytics::fixtures::{at, reading_at};
+use crate::domain::{SignalTable, SignalValues, signal};
 
 const NO_LIMIT: usize = 1 << 20;
 
 fn limits(minutes: u64, max_bytes: usize) -> WindowLimits {
     WindowLimits::new(Duration::from_mins(minutes), max_bytes)
-}
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_micros(1_764_000_000_000_000 + seconds * 1_000_000)
-}
-
-fn a_reading(seconds: i64, values: &[(SignalId, f32)]) -> Reading {
-    let mut signals = SignalValues::default();
-    for (id, value) in values {
-        signals.set(*id, *value);
-    }
-    let mut reading = Reading {
-        vehicle_id: VehicleId::new("truck-7").unwrap(),
-        recorded_at: at(seconds),
-        received_at: at(seconds),
-        fingerprint: 0,
-        boot_id: None,
-        sequence: None,
-        position: None,
-        odometer_m: None,
-        signals,
-        ignition: None,
-        dtcs: Vec::new(),
-        extras: Vec::new(),
-        rejected: Vec::new(),
-    };
-    reading.fingerprint = reading.compute_fingerprint();
-    reading
 }
 
 fn speeds(window: &Window) -> Vec<f32> {
@@ -52,7 +25,7 @@ fn encoded(window: &Window) -> Vec<u8> {
 fn steps_older_than_what_is_kept_leave_the_window() {
     let mut window = Window::default();
     for minute in 0..=30 {
-        window.insert(&a_reading(minute * 60, &[(signal::SPEED, minute as f32)]), &limits(10, NO_LIMIT));
+        window.insert(&reading_at(minute * 60, &[(signal::SPEED, minute as f32)]), &limits(10, NO_LIMIT));
     }
     assert_eq!(speeds(&window), (21..=30).map(|minute| minute as f32).collect::<Vec<_>>());
     assert!(window.reaches_back_to(at(20 * 60)));
@@ -63,9 +36,9 @@ fn steps_older_than_what_is_kept_leave_the_window() {
 fn a_late_reading_takes_its_place() {
     let mut window = Window::default();
     for seconds in [0, 60, 120] {
-        window.insert(&a_reading(seconds, &[(signal::SPEED, seconds as f32)]), &limits(10, NO_LIMIT));
+        window.insert(&reading_at(seconds, &[(signal::SPEED, seconds as f32)]), &limits(10, NO_LIMIT));
     }
-    let late = window.insert(&a_reading(90, &[(signal::COOLANT_TEMPERATURE, 90.0)]), &limits(10, NO_LIMIT));
+    let late = window.insert(&reading_at(90, &[(signal::COOLANT_TEMPERATURE, 90.0)]), &limits(10, NO_LIMIT));
     assert_eq!(late, Insertion::Step { step: 2, cut: false });
     assert_eq!(window.signal_at(signal::SPEED, 2), None);
     assert_eq!(window.signal_at(signal::COOLANT_TEMPERATURE, 2), Some(90.0));
@@ -75,9 +48,9 @@ fn a_late_reading_takes_its_place() {
 #[test]
 fn a_reading_older_than_the_window_is_remembered_as_lost() {
     let mut window = Window::default();
-    window.insert(&a_reading(3_600, &[(signal::SPEED, 1.0)]), &limits(10, NO_LIMIT));
+    window.insert(&reading_at(3_600, &[(signal::SPEED, 1.0)]), &limits(10, NO_LIMIT));
     assert!(window.reaches_back_to(at(0)));
-    assert_eq!(window.insert(&a_reading(600, &[(signal::SPEED, 2.0)]), &limits(10, NO_LIMIT)), Insertion::TooOld);
+    assert_eq!(window.insert(&reading_at(600, &[(signal::SPEED, 2.0)]), &limits(10, NO_LIMIT)), Insertion::TooOld);
     assert!(!window.reaches_back_to(at(0)));
     assert!(window.reaches_back_to(at(600)));
 }
@@ -85,8 +58,8 @@ fn a_reading_older_than_the_window_is_remembered_as_lost() {
 #[test]
 fn readings_of_one_moment_are_one_step_and_the_later_arrival_wins() {
     let mut window = Window::default();
-    let first = a_reading(0, &[(signal::SPEED, 50.0), (signal::GEAR, 3.0)]);
-    let second = a_reading(0, &[(signal::SPEED, 51.0), (signal::FUEL_LEVEL, 40.0)]);
+    let first = reading_at(0, &[(signal::SPEED, 50.0), (signal::GEAR, 3.0)]);
+    let second = reading_at(0, &[(signal::SPEED, 51.0), (signal::FUEL_LEVEL, 40.0)]);
     for reading in [&first, &second] {
         assert_eq!(window.insert(reading, &limits(10, NO_LIMIT)), Insertion::Step { step: 0, cut: false });
     }
@@ -103,18 +76,18 @@ fn a_window_without_memory_loses_its_oldest_steps_and_says_so() {
     let mut window = Window::default();
     // 16 bytes of identity and 4 of speed a step.
     let tight = limits(10, 20 * 8);
-    let outcomes: Vec<_> = (0..10).map(|s| window.insert(&a_reading(s, &[(signal::SPEED, s as f32)]), &tight)).collect();
+    let outcomes: Vec<_> = (0..10).map(|s| window.insert(&reading_at(s, &[(signal::SPEED, s as f32)]), &tight)).collect();
     assert_eq!(outcomes[7], Insertion::Step { step: 7, cut: false });
     assert_eq!(outcomes[8], Insertion::Step { step: 7, cut: true });
     assert_eq!(speeds(&window), [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
     assert!(!window.reaches_back_to(at(0)));
-    assert_eq!(window.insert(&a_reading(0, &[(signal::SPEED, 0.0)]), &tight), Insertion::TooOld);
+    assert_eq!(window.insert(&reading_at(0, &[(signal::SPEED, 0.0)]), &tight), Insertion::TooOld);
 }
 
 #[test]
 fn a_steady_window_does_not_grow() {
     let mut window = Window::default();
-    let speed_at = |step: i64| a_reading(step * 30, &[(signal::SPEED, 1.0)]);
+    let speed_at = |step: i64| reading_at(step * 30, &[(signal::SPEED, 1.0)]);
     (0..30).for_each(|step| _ = window.insert(&speed_at(step), &limits(10, NO_LIMIT)));
     let (before, capacity) = (window.heap_bytes(), window.capacity);
     (30..300).for_each(|step| _ = window.insert(&speed_at(step), &limits(10, NO_LIMIT)));
@@ -126,7 +99,7 @@ fn ten_signals_at_30_s_over_10_minutes_stay_under_2_kib() {
     let mut window = Window::default();
     for step in 0..100 {
         let values: Vec<_> = (0..10).map(|index| (SignalId::from_index(index).unwrap(), 1.0)).collect();
-        let mut reading = a_reading(step * 30, &values);
+        let mut reading = reading_at(step * 30, &values);
         let mut position = Position::new(49.0, 8.0).unwrap();
         position.heading_deg = Some(90.0);
         reading.position = Some(position);
@@ -146,7 +119,7 @@ fn declared_signals_are_dropped_when_the_declarations_change() {
     );
     let horn_before = SignalId::from_index(signal::SIGNALS.len() + 1).unwrap();
     let mut window = Window::default();
-    window.insert(&a_reading(0, &[(signal::SPEED, 5.0), (horn_before, 1.0)]), &limits(10, NO_LIMIT));
+    window.insert(&reading_at(0, &[(signal::SPEED, 5.0), (horn_before, 1.0)]), &limits(10, NO_LIMIT));
     let bytes = encoded(&window);
     let same = Window::decode(&mut ByteReader::new(&bytes), &before, &before).unwrap();
     assert_eq!(same.signal_at(horn_before, 0), Some(1.0));
@@ -161,7 +134,7 @@ fn readings() -> impl Strategy<Value = Vec<Reading>> {
         let with_ids = |values: Vec<(usize, f32)>| -> Vec<_> {
             values.into_iter().map(|(index, value)| (SignalId::from_index(index).unwrap(), value)).collect()
         };
-        readings.into_iter().map(|(seconds, values)| a_reading(seconds, &with_ids(values))).collect()
+        readings.into_iter().map(|(seconds, values)| reading_at(seconds, &with_ids(values))).collect()
     })
 }
 
