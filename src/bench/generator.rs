@@ -12,8 +12,8 @@ use tokio::task::{JoinSet, LocalSet};
 
 use super::flight::{Flight, Outlook};
 use super::http::{Client, HttpError};
-use super::ledger::vehicle_id;
 use super::latency::Percentiles;
+use super::ledger::vehicle_id;
 use super::probe::Probe;
 use super::process::{self, MachineTime, ProcError, Usage};
 use super::schedule::{Schedule, Timer};
@@ -33,7 +33,9 @@ const PAUSE_BETWEEN_PROBES: Duration = Duration::from_millis(100);
 pub enum Rate {
     PerSecond(f64),
     /// A closed loop with this many messages on the way, at most one a vehicle.
-    Max { on_the_way: usize },
+    Max {
+        on_the_way: usize,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -89,7 +91,8 @@ pub struct Generated {
     pub send_lateness_ms: Percentiles,
     pub service_cpu_us_per_reading: f64,
     pub service_user_share: f64,
-    pub service_cpu_us_at_start: u64,
+    /// Used by the service until all vehicles were connected.
+    pub service_cpu_us_connected: u64,
     pub generator_cpu_us_per_reading: f64,
     pub machine_busy_percent: f64,
     pub machine_interrupts_percent: f64,
@@ -118,9 +121,10 @@ async fn drive(load: &Load) -> Result<Generated, LoadError> {
     let connecting = Instant::now();
     let (vehicles, acknowledgements): (Vec<_>, Vec<_>) = connect_all(load).await?.into_iter().unzip();
     let connected_in = connecting.elapsed();
-    let rss_connected_bytes = process::usage(load.service_pid)?.rss_bytes;
+    let connected = process::usage(load.service_pid)?;
 
-    let outlook = Outlook { start: Instant::now(), started_at: crate::clock::now(), warm_up: load.warm_up, measured: load.measured };
+    let outlook =
+        Outlook { start: Instant::now(), started_at: crate::clock::now(), warm_up: load.warm_up, measured: load.measured };
     let flight = Rc::new(RefCell::new(Flight::new(vehicles, outlook, load.rate)));
     let mut readers = JoinSet::new();
     for (index, reader) in acknowledgements.into_iter().enumerate() {
@@ -143,11 +147,11 @@ async fn drive(load: &Load) -> Result<Generated, LoadError> {
     let mut flight = flight.borrow_mut();
     flight.give_up_outstanding();
     flight.ledger.write(&load.ledger).map_err(|source| LoadError::Ledger { path: load.ledger.clone(), source })?;
-    Ok(summary(&flight, connected_in, rss_connected_bytes, &before, after))
+    Ok(summary(&flight, connected_in, &connected, before, after))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and microseconds of one run are far below 2^53")]
-fn summary(flight: &Flight, connected_in: Duration, rss_connected_bytes: u64, before: &Sample, after: Sample) -> Generated {
+fn summary(flight: &Flight, connected_in: Duration, connected: &Usage, before: Sample, after: Sample) -> Generated {
     let counts = &flight.counts;
     let per_reading = |us: u64| us as f64 / (counts.acknowledged_in_span.max(1)) as f64;
     let service_us = after.service.cpu_us() - before.service.cpu_us();
@@ -155,7 +159,7 @@ fn summary(flight: &Flight, connected_in: Duration, rss_connected_bytes: u64, be
     let idle_us = (after.machine.idle_us - before.machine.idle_us) as f64;
     Generated {
         connected_in_ms: connected_in.as_secs_f64() * 1e3,
-        rss_connected_bytes,
+        rss_connected_bytes: connected.rss_bytes,
         sent: counts.sent,
         acknowledged: counts.acknowledged,
         unanswered: counts.unanswered,
@@ -168,11 +172,11 @@ fn summary(flight: &Flight, connected_in: Duration, rss_connected_bytes: u64, be
         send_lateness_ms: Percentiles::of(&flight.lateness),
         service_cpu_us_per_reading: per_reading(service_us),
         service_user_share: (after.service.user_us - before.service.user_us) as f64 / service_us.max(1) as f64,
-        service_cpu_us_at_start: before.service.cpu_us(),
+        service_cpu_us_connected: connected.cpu_us(),
         generator_cpu_us_per_reading: per_reading(after.own.cpu_us() - before.own.cpu_us()),
         machine_busy_percent: 100.0 * (1.0 - idle_us / all_us),
         machine_interrupts_percent: 100.0 * (after.machine.interrupts_us - before.machine.interrupts_us) as f64 / all_us,
-        metrics_before: before.metrics.clone(),
+        metrics_before: before.metrics,
         metrics_after: after.metrics,
     }
 }
@@ -251,7 +255,8 @@ async fn sample_span(load: &Load, outlook: Outlook) -> Result<(Sample, Sample), 
 
 async fn sample(load: &Load) -> Result<Sample, LoadError> {
     let at = Instant::now();
-    let (service, own, machine) = (process::usage(load.service_pid)?, process::usage(std::process::id())?, process::machine_time()?);
+    let (service, own, machine) =
+        (process::usage(load.service_pid)?, process::usage(std::process::id())?, process::machine_time()?);
     let metrics = Client::new(load.http).get_ok("/metrics").await?;
     Ok(Sample { at, service, own, machine, metrics: String::from_utf8_lossy(&metrics).into_owned() })
 }

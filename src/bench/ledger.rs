@@ -56,8 +56,9 @@ mod tests {
     #[test]
     fn a_ledger_read_back_is_the_ledger_written() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger =
-            Ledger { entries: (0..1_000).map(|number| Entry { vehicle: number, recorded_at_micros: -i64::from(number) }).collect() };
+        let ledger = Ledger {
+            entries: (0..1_000).map(|number| Entry { vehicle: number, recorded_at_micros: -i64::from(number) }).collect(),
+        };
         ledger.write(&folder.path().join("ledger")).unwrap();
         assert_eq!(Ledger::read(&folder.path().join("ledger")).unwrap(), ledger);
     }

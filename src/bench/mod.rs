@@ -10,13 +10,18 @@
 //!   lagging behind) shows in the second figure, which counts until everything is stored.
 //! - One connection per vehicle, MQTT 3.1.1, QoS 1, TCP_NODELAY. Warm-up is left out. Both processes share the machine.
 
+mod exposition;
 mod flight;
 pub mod generator;
 mod http;
 mod latency;
 mod ledger;
+pub mod line;
 mod probe;
 mod process;
+mod read_back;
 mod readings;
+mod report;
 mod schedule;
+pub mod service;
 mod vehicle;

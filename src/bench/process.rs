@@ -87,7 +87,10 @@ pub fn machine_time() -> Result<MachineTime, ProcError> {
 
 pub fn machine() -> Result<Machine, ProcError> {
     let cpus = read("/proc/cpuinfo")?;
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).map_or("unknown", |rest| rest.trim_matches([':', ' ', '\t']));
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown", |rest| rest.trim_matches([':', ' ', '\t']));
     let memory = read("/proc/meminfo")?;
     Ok(Machine {
         cpu: model.to_owned(),

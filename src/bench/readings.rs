@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn decimals_are_written_as_json_wants_them() {
-        let cases = [(63.24, 1, "63.2"), (-0.05, 2, "-0.05"), (0.0, 1, "0.0"), (2110.4, 0, "2110"), (49.012_345_6, 6, "49.012346")];
+        let cases =
+            [(63.24, 1, "63.2"), (-0.05, 2, "-0.05"), (0.0, 1, "0.0"), (2110.4, 0, "2110"), (49.012_345_6, 6, "49.012346")];
         for (value, digits, text) in cases {
             assert_eq!(written(value, digits), text);
         }

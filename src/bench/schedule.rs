@@ -29,7 +29,9 @@ impl Timer {
     /// Needs a tokio runtime around the call.
     pub fn new() -> std::io::Result<Self> {
         let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        Ok(Self(AsyncFd::register(timer)?))
+        #[expect(deprecated, reason = "its successor is unsafe for types that may lose their descriptor; an OwnedFd keeps it")]
+        let timer = AsyncFd::new(timer)?;
+        Ok(Self(timer))
     }
 
     pub async fn sleep_until(&self, moment: Instant) -> std::io::Result<()> {

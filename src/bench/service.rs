@@ -63,7 +63,8 @@ impl Service {
             .spawn()
             .map_err(failed)?;
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let mut service = Self { child, ready: Ready { http: ([0; 4], 0).into(), mqtt: ([0; 4], 0).into() }, messages: messages.to_owned() };
+        let mut service =
+            Self { child, ready: Ready { http: ([0; 4], 0).into(), mqtt: ([0; 4], 0).into() }, messages: messages.to_owned() };
         service.ready = service.wait_until_ready(stdout)?;
         Ok(service)
     }
