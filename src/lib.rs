@@ -26,4 +26,5 @@ pub mod fleet; // floor 3
 pub mod ingest;
 pub mod simulator;
 
-pub mod dashboard; // floor 4
+pub mod bench; // floor 4
+pub mod dashboard;
