@@ -7,6 +7,8 @@ mod decode_tests;
 mod decode_time;
 mod json;
 mod json_value;
+pub mod encode;
+pub mod history;
 pub mod proto;
 mod protobuf;
 pub mod reading;
