@@ -1,1 +1,3 @@
 //! A fleet that drives, and history replayed as one.
+
+pub mod replay;
