@@ -1,3 +1,4 @@
 //! What a person types: the arguments of each command, and what it prints.
 
+pub mod features;
 pub mod replay;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::domain::{SignalTable, Timestamp};
 use crate::settings::Interval;
 use crate::simulator::replay::{self, Broker, Clock, Plan, PlanOptions, Progress, ResumeFile, Speed};
 use crate::tasks::{TaskError, Tasks};
-use crate::wire::history::{ColumnMap, ReadOptions};
+use crate::wire::history::{ColumnMap, ReadOptions, RefusedRows, RowCounts};
 
 const SCHEMA_VERSION: u32 = 1;
 /// How often the progress is shown and saved.
@@ -92,7 +92,7 @@ struct Summary {
     files: usize,
     vehicles: usize,
     rows: u64,
-    refused: BTreeMap<&'static str, u64>,
+    refused: RefusedByReason,
     /// Rows left out by `--every`.
     thinned: u64,
     /// Implausible signals of readings that were sent without them.
@@ -144,7 +144,9 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         Ok(plan) => Arc::new(plan),
         Err(error) => return Ok(fail(EXIT_REFUSED, &error)),
     };
-    report_refused(&plan);
+    for file in &plan.files {
+        report_refused(&file.path, &file.counts);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
     runtime.block_on(send(args, &plan, &map, &table, resume))
 }
@@ -203,17 +205,13 @@ async fn send(
 impl Summary {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run are far below 2^53")]
     fn new(plan: &Plan, progress: &Progress, took: Duration) -> Self {
-        let mut refused = BTreeMap::new();
-        for (refusal, rows) in plan.files.iter().flat_map(|file| &file.counts.refused) {
-            *refused.entry(refusal.code()).or_default() += rows.count;
-        }
         let vehicles = plan.files.iter().flat_map(|file| &file.vehicles);
         Self {
             schema_version: SCHEMA_VERSION,
             files: plan.files.len(),
             vehicles: vehicles.collect::<std::collections::BTreeSet<_>>().len(),
             rows: plan.files.iter().map(|file| file.counts.rows).sum(),
-            refused,
+            refused: refused_by_reason(plan.files.iter().map(|file| &file.counts)),
             thinned: plan.files.iter().map(|file| file.counts.thinned).sum(),
             rejected_signals: plan.files.iter().map(|file| file.counts.rejected_signals).sum(),
             resumed: plan.files.iter().map(|file| file.already_acknowledged).sum(),
@@ -226,16 +224,26 @@ impl Summary {
     }
 }
 
-/// One line on stderr for each file and reason.
-fn report_refused(plan: &Plan) {
-    for file in &plan.files {
-        for (refusal, rows) in &file.counts.refused {
-            let (count, row, detail) = (rows.count, rows.first_row, &rows.first_detail);
-            eprintln!("{}: {count} rows refused as {}; first row {row}: {detail}", file.path.display(), refusal.code());
-        }
-        if file.counts.rejected_signals > 0 {
-            eprintln!("{}: {} implausible signals left out", file.path.display(), file.counts.rejected_signals);
-        }
+/// Rows of all files by why they were refused.
+pub(super) type RefusedByReason = BTreeMap<&'static str, u64>;
+
+pub(super) fn refused_by_reason<'a>(files: impl IntoIterator<Item = &'a RowCounts>) -> RefusedByReason {
+    let mut refused = RefusedByReason::new();
+    for (refusal, rows) in files.into_iter().flat_map(|counts| &counts.refused) {
+        *refused.entry(refusal.code()).or_default() += rows.count;
+    }
+    refused
+}
+
+/// One line on stderr for each reason.
+pub(super) fn report_refused(path: &Path, counts: &RowCounts) {
+    let path = path.display();
+    for (refusal, rows) in &counts.refused {
+        let RefusedRows { count, first_row, first_detail } = rows;
+        eprintln!("{path}: {count} rows refused as {}; the first is row {first_row}: {first_detail}", refusal.code());
+    }
+    if counts.rejected_signals > 0 {
+        eprintln!("{path}: {} implausible signals left out", counts.rejected_signals);
     }
 }
 
