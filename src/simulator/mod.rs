@@ -17,6 +17,7 @@ pub mod kinds;
 mod motion;
 mod powertrain;
 mod random;
+pub mod replay;
 pub mod roads;
 mod sensors;
 pub mod vehicle;
