@@ -73,7 +73,8 @@ impl Settings {
     /// The environment and nothing else of this process that `load` looks at.
     #[must_use]
     pub fn environment() -> Vec<(String, String)> {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let text =
+            |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect()
     }
 }
@@ -159,7 +160,8 @@ impl Overlay {
 
     fn finish(mut self) -> Result<Settings, SettingsError> {
         let settings: Settings = Value::Table(self.values).try_into().expect("every value was tried alone");
-        self.mistakes.extend(settings.contradictions().into_iter().map(|problem| Mistake { place: "together".to_owned(), problem }));
+        self.mistakes
+            .extend(settings.contradictions().into_iter().map(|problem| Mistake { place: "together".to_owned(), problem }));
         if self.mistakes.is_empty() { Ok(settings) } else { Err(SettingsError { mistakes: self.mistakes }) }
     }
 }
@@ -238,7 +240,8 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_reported_at_once() {
-        let error = from_file("[mqtt]\nadress = \"0.0.0.0:1883\"\nack_timeout = \"10 parsecs\"\n[journal]\nmax = 12\n").unwrap_err();
+        let error =
+            from_file("[mqtt]\nadress = \"0.0.0.0:1883\"\nack_timeout = \"10 parsecs\"\n[journal]\nmax = 12\n").unwrap_err();
         let text = error.to_string();
         assert_eq!(error.mistakes.len(), 3, "{text}");
         assert!(text.contains("did you mean `mqtt.address`?"), "{text}");

@@ -3,6 +3,7 @@
 //! Each part gets its own section, never the whole tree. `odograph.toml` lists all of them with their defaults, and a test compares.
 
 mod load;
+mod signals;
 mod units;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use load::{Mistake, SettingsError, Sources};
+pub use signals::{SignalSetting, signal_table};
 pub use units::{ByteSize, Interval};
 
 /// Where everything embedded keeps its files, unless told otherwise.
@@ -28,6 +30,8 @@ pub struct Settings {
     pub journal: Journal,
     pub archive: Archive,
     pub log: Log,
+    /// Signals beyond the built-in table, and `hold` for those of it.
+    pub signals: Vec<SignalSetting>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,6 +135,7 @@ impl Settings {
             "`journal.max` must hold at least 4 segments of `journal.segment`, or the journal could never rotate",
         );
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
+        problems.extend(signals::contradictions(&self.signals));
         problems
     }
 }
@@ -150,6 +155,7 @@ impl Default for Settings {
             journal: Journal::default(),
             archive: Archive::default(),
             log: Log::default(),
+            signals: Vec::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Tests of the whole program from outside: the real binary, real sockets, real files.
+//! The integration tests, one binary: they run the real `odograph` and talk to it as the outside does.
 
 mod bad_input;
+mod floors;
 mod kill;
 mod line;
 mod support;

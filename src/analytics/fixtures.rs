@@ -1,0 +1,36 @@
+//! Readings for the tests of this module.
+
+use crate::domain::{Reading, SignalId, SignalValues, Timestamp, VehicleId};
+
+/// Seconds after a moment in November 2025.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_764_000_000_000_000 + seconds * 1_000_000)
+}
+
+pub fn reading_at(seconds: i64, values: &[(SignalId, f32)]) -> Reading {
+    reading_of("truck-7", seconds, values)
+}
+
+pub fn reading_of(vehicle_id: &str, seconds: i64, values: &[(SignalId, f32)]) -> Reading {
+    let mut signals = SignalValues::default();
+    for (id, value) in values {
+        signals.set(*id, *value);
+    }
+    let mut reading = Reading {
+        vehicle_id: VehicleId::new(vehicle_id).unwrap(),
+        recorded_at: at(seconds),
+        received_at: at(seconds),
+        fingerprint: 0,
+        boot_id: None,
+        sequence: None,
+        position: None,
+        odometer_m: None,
+        signals,
+        ignition: None,
+        dtcs: Vec::new(),
+        extras: Vec::new(),
+        rejected: Vec::new(),
+    };
+    reading.fingerprint = reading.compute_fingerprint();
+    reading
+}
