@@ -20,7 +20,7 @@ pub mod line;
 mod probe;
 mod process;
 mod read_back;
-mod readings;
+pub mod readings;
 mod report;
 mod schedule;
 pub mod service;
