@@ -152,7 +152,7 @@ fn lane_count(settings: &settings::Analytics) -> usize {
 }
 
 /// Lanes own ranges of slots.
-fn lane_of(slot: Slot, lanes: usize) -> usize {
+pub(super) fn lane_of(slot: Slot, lanes: usize) -> usize {
     usize::from(slot.number()) * lanes / usize::from(SLOTS)
 }
 
