@@ -125,7 +125,7 @@ impl Vehicle {
 struct Socket(TcpStream);
 
 impl Socket {
-    /// MQTT 5, client id `a`, CONNECT and one publish at QoS 1, packet id 1.
+    /// MQTT 5, client id `a`, CONNECT and one publish at `QoS` 1, packet id 1.
     async fn publishing(door: FrontDoor, payload: impl AsRef<[u8]>) -> Self {
         let mut stream = TcpStream::connect(door.address()).await.unwrap();
         stream.write_all(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01a").await.unwrap();
@@ -309,7 +309,7 @@ async fn a_vehicle_hears_only_its_own_alerts_and_nothing_from_other_vehicles() {
         listener.client.subscribe(filter, QoS::AtLeastOnce).await.unwrap();
         match listener.next().await.unwrap() {
             Packet::SubAck(ack) => {
-                assert_eq!(matches!(ack.return_codes[0], SubscribeReasonCode::Success(_)), granted, "{filter}")
+                assert_eq!(matches!(ack.return_codes[0], SubscribeReasonCode::Success(_)), granted, "{filter}");
             }
             other => panic!("{other:?}"),
         }
