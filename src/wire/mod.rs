@@ -5,6 +5,8 @@ mod decode_draft;
 #[cfg(test)]
 mod decode_tests;
 mod decode_time;
+pub mod encode;
+pub mod history;
 mod json;
 mod json_value;
 pub mod proto;

@@ -1,0 +1,51 @@
+//! Readings for the tests of this module.
+
+use std::path::Path;
+
+use super::model::Runtime;
+use crate::domain::{Reading, SignalId, SignalValues, Timestamp, VehicleId};
+
+/// Seconds after a moment in November 2025.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_764_000_000_000_000 + seconds * 1_000_000)
+}
+
+pub fn reading_at(seconds: i64, values: &[(SignalId, f32)]) -> Reading {
+    reading_of("truck-7", seconds, values)
+}
+
+pub fn reading_of(vehicle_id: &str, seconds: i64, values: &[(SignalId, f32)]) -> Reading {
+    let mut signals = SignalValues::default();
+    for (id, value) in values {
+        signals.set(*id, *value);
+    }
+    let mut reading = Reading {
+        vehicle_id: VehicleId::new(vehicle_id).unwrap(),
+        recorded_at: at(seconds),
+        received_at: at(seconds),
+        fingerprint: 0,
+        boot_id: None,
+        sequence: None,
+        position: None,
+        odometer_m: None,
+        signals,
+        ignition: None,
+        dtcs: Vec::new(),
+        extras: Vec::new(),
+        rejected: Vec::new(),
+    };
+    reading.fingerprint = reading.compute_fingerprint();
+    reading
+}
+
+/// The library that `make fetch` puts into the tree.
+pub fn runtime() -> Runtime {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/onnxruntime/libonnxruntime.so.1.32.0");
+    Runtime::load(&library).expect("run `make fetch`")
+}
+
+/// A file of `tests/models`, without its ending.
+pub fn model_file(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(format!("{name}.onnx"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
