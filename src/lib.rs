@@ -27,3 +27,5 @@ pub mod ingest;
 pub mod simulator;
 
 pub mod dashboard; // floor 4
+
+pub mod cli; // floor 5

@@ -102,7 +102,7 @@ impl Vehicle {
             fate,
             episodes: Vec::new(),
             now,
-            sky_until: now,
+            sky_until: now.plus(LOOK),
             no_coverage_until: now,
         };
         let awaits_thief = plan.is_some_and(|plan| plan.fault.spec().needs == Needs::Parked);

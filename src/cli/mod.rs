@@ -1,0 +1,3 @@
+//! What a person types: the arguments of each command, and what it prints.
+
+pub mod simulate;
