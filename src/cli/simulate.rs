@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::clock;
 use crate::domain::{SignalTable, Timestamp};
 use crate::settings::Interval;
-use crate::simulator::faults::{FAULTS, Fault, MEAN_DAYS_BETWEEN_FAULTS};
+use crate::simulator::faults::{FAULTS, Fault};
 use crate::simulator::fleet::{Fleet, Options};
 use crate::simulator::illness::{Plan, RandomFaults};
 use crate::simulator::mqtt_vehicle::MqttUrl;
@@ -286,6 +286,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::simulator::faults::MEAN_DAYS_BETWEEN_FAULTS;
 
     #[derive(Parser)]
     struct Program {

@@ -104,7 +104,7 @@ impl Connection {
         }
     }
 
-    /// Sends one QoS 1 message. `again`: it was sent before on another connection.
+    /// Sends one message that asks to be acknowledged. `again`: it was sent before on another connection.
     ///
     /// # Errors
     /// Where the connection is broken; it cannot be used any more.

@@ -8,7 +8,7 @@ use super::fleet::World;
 use super::illness::{Episode, Illness, Plan, Strain};
 use super::kinds::Kind;
 use super::motion::{Driver, Motion, Place, Progress, Surroundings};
-use super::powertrain::{Powertrain, Work};
+use super::powertrain::{Powertrain, Work, pull_m_per_s2};
 use super::random::{Purpose, Random};
 use super::roads::RoadClass;
 use super::sensors::Sensors;
@@ -238,7 +238,7 @@ impl Vehicle {
                 revs: around.driver.revs,
                 lights_on: dark,
             };
-            let pull = self.powertrain.pull_m_per_s2(spec, &work);
+            let pull = pull_m_per_s2(spec, &work);
             let progress = self.motion.step(dt_s, pull, &around, &mut self.life);
             work.speed_m_per_s = self.motion.speed_m_per_s;
             work.acceleration_m_per_s2 = self.motion.acceleration_m_per_s2;

@@ -77,12 +77,12 @@ async fn every_reading_of_every_vehicle_arrives_and_is_acknowledged() {
         }
         connections.join_all().await
     };
-    let (sent, received) = tokio::join!(send(fleet, options, Arc::default(), tasks.stop()), receiver);
-    let (summary, labels) = sent.unwrap();
+    let (finished, arrived) = tokio::join!(send(fleet, options, Arc::default(), tasks.stop()), receiver);
+    let (summary, labels) = finished.unwrap();
     assert_eq!((summary.vehicles, summary.readings, summary.unsent_readings), (5, 25, 0));
     assert_eq!((summary.sent, summary.acknowledged, summary.connection_errors), (25, 25, 0));
     assert!(labels.is_empty());
-    let moments: BTreeSet<(String, String)> = received
+    let moments: BTreeSet<(String, String)> = arrived
         .iter()
         .flatten()
         .map(|publish| {
@@ -104,8 +104,8 @@ async fn what_was_not_acknowledged_is_sent_again_on_the_next_connection() {
         let (stream, _) = listener.accept().await.unwrap();
         (first, receive(stream, usize::MAX, true).await)
     };
-    let (sent, (first, second)) = tokio::join!(send(fleet, options, Arc::default(), tasks.stop()), receiver);
-    let (summary, _) = sent.unwrap();
+    let (finished, (first, second)) = tokio::join!(send(fleet, options, Arc::default(), tasks.stop()), receiver);
+    let (summary, _) = finished.unwrap();
     assert_eq!(first[0].payload, second[0].payload);
     assert!(second[0].dup && !first[0].dup);
     assert_eq!((summary.resent, summary.connection_errors, summary.unsent_readings), (1, 1, 0));
@@ -128,11 +128,11 @@ async fn a_stop_ends_an_endless_run_after_the_last_acknowledgement() {
         tokio::time::sleep_until(Instant::now() + Duration::from_millis(300)).await;
         tasks.request_stop();
     };
-    let (sent, received, ()) = tokio::join!(sender, receiver, stop);
-    let (summary, _) = sent.unwrap();
+    let (finished, arrived, ()) = tokio::join!(sender, receiver, stop);
+    let (summary, _) = finished.unwrap();
     assert!(summary.readings > 0);
     assert_eq!((summary.acknowledged, summary.unsent_readings), (summary.sent, 0));
-    assert!(received.iter().all(|publish| publish.payload[0] == 0x12));
+    assert!(arrived.iter().all(|publish| publish.payload[0] == 0x12));
 }
 
 #[tokio::test]
