@@ -260,12 +260,17 @@ impl Powertrain {
         }
     }
 
-    /// Any time with the ignition off: everything cools, the battery rests. `charging_kw` flows into the traction battery.
-    pub fn rest(&mut self, spec: &KindSpec, ambient_celsius: f32, charging_kw: f32, strain: &Strain, dt_s: f32) {
+    /// The ignition goes off.
+    pub fn switch_off(&mut self) {
         self.rpm = 0.0;
         self.load = 0.0;
         self.gear = 0;
         self.fuel_l_per_s = 0.0;
+        self.pack_current_a = 0.0;
+    }
+
+    /// Any time with the ignition off: everything cools, the battery rests. `charging_kw` flows into the traction battery.
+    pub fn rest(&mut self, spec: &KindSpec, ambient_celsius: f32, charging_kw: f32, strain: &Strain, dt_s: f32) {
         let cool = |temperature: &mut f32, hours: f32| {
             *temperature = ambient_celsius + (*temperature - ambient_celsius) * (-dt_s / (hours * 3_600.0)).exp();
         };

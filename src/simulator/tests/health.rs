@@ -7,7 +7,7 @@ use crate::domain::signal::{self as s, SIGNALS};
 use crate::domain::{Ignition, Position};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_healthy_fleet_stays_plausible_and_consistent(seed in 0_u64..1_000_000, day in 0_u64..365) {

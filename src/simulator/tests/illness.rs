@@ -4,7 +4,7 @@
 use super::*;
 use crate::domain::Ignition;
 use crate::domain::signal::{self as s, SIGNALS};
-use crate::simulator::faults::{FAULTS, Fault};
+use crate::simulator::faults::{FAULTS, Fault, Needs};
 use crate::simulator::illness::Episode;
 
 struct Pair {
@@ -13,8 +13,15 @@ struct Pair {
     episode: Episode,
 }
 
-/// A vehicle that gets `fault` after an hour, beside its healthy twin, for six hours.
+/// The first vehicle from `seed` on that drives long enough with its fault to be judged: others may stand from the onset to the repair.
 fn twins(fault: Fault, severity: f32, seed: u64) -> Pair {
+    let needs_driving = fault.spec().needs == Needs::Driving;
+    let mut pairs = (seed..seed + 20).map(|seed| twins_of(fault, severity, seed));
+    pairs.find(|pair| !needs_driving || pair.during().count() > 30).expect("one of twenty drives")
+}
+
+/// A vehicle that gets `fault` after an hour, beside its healthy twin, for six hours.
+fn twins_of(fault: Fault, severity: f32, seed: u64) -> Pair {
     let mut ill = options(1, seed);
     let end = ill.start.plus(hours(6));
     ill.plans.push(Plan { vehicle: 0, fault, onset: ill.start.plus(hours(1)), severity: Some(severity), sudden: true });
