@@ -5,10 +5,10 @@ mod decode_draft;
 #[cfg(test)]
 mod decode_tests;
 mod decode_time;
-mod json;
-mod json_value;
 pub mod encode;
 pub mod history;
+mod json;
+mod json_value;
 pub mod proto;
 mod protobuf;
 pub mod reading;
