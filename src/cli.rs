@@ -1,5 +1,8 @@
 //! The command line: what each command is called and takes. Data goes to stdout, messages to stderr.
 
+mod bench;
+mod features;
+mod replay;
 mod run;
 
 use std::process::ExitCode;
@@ -20,6 +23,14 @@ struct CommandLine {
 enum Command {
     /// Receive, score and keep the readings of a fleet
     Run(run::RunArguments),
+    /// Send recorded drives again, each file as a vehicle
+    Replay(replay::ReplayArgs),
+    /// The features that models name: list them, or export a training set
+    #[command(subcommand)]
+    Features(features::FeaturesCommand),
+    /// Measure this machine and this build
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Show or check the settings
     Config {
         #[command(subcommand)]
@@ -72,7 +83,7 @@ impl From<SettingsError> for Failure {
 pub fn main() -> ExitCode {
     let line = CommandLine::parse();
     match execute(line.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit,
         Err(error) => {
             eprintln!("odograph: {error:#}");
             let exit = error.downcast_ref::<Failure>().map_or(Exit::CheckFailed, |failure| failure.exit);
@@ -81,23 +92,22 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn execute(command: Command) -> anyhow::Result<()> {
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(arguments) => run::run(arguments),
-        Command::Config { command: ConfigCommand::Show(arguments) } => {
-            print!("{}", load(&arguments)?.to_toml());
-            Ok(())
-        }
+        Command::Run(arguments) => run::run(&arguments)?,
+        Command::Replay(arguments) => return replay::run(&arguments),
+        Command::Features(command) => return features::run(&command),
+        Command::Bench(command) => bench::run(command)?,
+        Command::Config { command: ConfigCommand::Show(arguments) } => print!("{}", load(&arguments)?.to_toml()),
         Command::Config { command: ConfigCommand::Check(arguments) } => {
             load(&arguments)?;
             eprintln!("The settings are right.");
-            Ok(())
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut CommandLine::command(), "odograph", &mut std::io::stdout());
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn load(arguments: &ConfigArguments) -> Result<Settings, Failure> {

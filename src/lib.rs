@@ -26,5 +26,9 @@ pub mod fleet; // floor 3
 pub mod ingest;
 pub mod simulator;
 
-pub mod bench; // floor 4
-pub mod dashboard;
+pub mod dashboard; // floor 4
+
+mod assembly; // floor 5
+pub mod bench;
+pub mod cli;
+mod logging;

@@ -36,7 +36,7 @@ impl RunArguments {
 }
 
 /// Runs until the process is told to stop.
-pub fn run(arguments: RunArguments) -> anyhow::Result<()> {
+pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let settings = arguments.settings()?;
     logging::start(&settings.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

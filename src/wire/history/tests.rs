@@ -169,7 +169,7 @@ fn columns() -> Vec<Column> {
 
 /// Not exact in binary, so that every digit counts.
 fn speed_of(step: u32) -> f32 {
-    0.1 + f32::from(u16::try_from(step % 997).unwrap()) / 3.0
+    0.1 + f32::from(u16::try_from(step % 997).unwrap()) / 4.0
 }
 
 #[test]
