@@ -227,6 +227,6 @@ impl Default for Fleet {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self { filter: "info,mqtt5=warn".to_owned(), format: LogFormat::Text }
     }
 }
