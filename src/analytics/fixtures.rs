@@ -1,6 +1,9 @@
 //! Readings for the tests of this module.
 
-use crate::domain::{Reading, SignalId, SignalValues, Timestamp, VehicleId};
+use std::path::{Path, PathBuf};
+
+use super::model::{Model, Runtime};
+use crate::domain::{Reading, SignalId, SignalTable, SignalValues, Timestamp, VehicleId};
 
 /// Seconds after a moment in November 2025.
 pub fn at(seconds: i64) -> Timestamp {
@@ -33,4 +36,23 @@ pub fn reading_of(vehicle_id: &str, seconds: i64, values: &[(SignalId, f32)]) ->
     };
     reading.fingerprint = reading.compute_fingerprint();
     reading
+}
+
+/// The library that `make fetch` puts into the tree.
+pub fn library() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/onnxruntime/libonnxruntime.so.1.32.0")
+}
+
+pub fn runtime() -> Runtime {
+    Runtime::load(&library()).expect("run `make fetch`")
+}
+
+/// A file of `tests/models`, without its ending.
+pub fn model_file(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(format!("{name}.onnx"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub fn model(name: &str) -> Model {
+    Model::load(&runtime(), &model_file(name), &SignalTable::default()).unwrap()
 }

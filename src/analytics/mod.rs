@@ -1,7 +1,15 @@
 //! Turns readings into assessments: windows, features, models, lanes. Does no I/O.
 
 mod bytes;
+pub mod calibration;
+pub mod contract;
 pub mod features;
 #[cfg(test)]
 mod fixtures;
+pub mod lane;
+pub mod lanes;
+pub mod model;
+pub mod onnx_file;
+pub mod scoring;
+pub mod vehicle;
 pub mod window;

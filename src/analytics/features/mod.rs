@@ -11,6 +11,7 @@ mod plan;
 mod statistics;
 
 pub use description::{FeatureDescription, describe};
+pub(crate) use name::nearest;
 pub use name::{FeatureNameError, MAX_DURATION};
 pub use plan::FeaturePlan;
 

@@ -1,0 +1,263 @@
+//! Runs an ONNX model on rows of features. The only file that knows `ort`; what a model promises stands in `contract`, whether its file
+//! is safe is found out by `onnx_file` before the runtime sees it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
+use ort::value::{TensorElementType, TensorRef, ValueType};
+use tracing::debug;
+
+use super::contract::{Contract, ContractError, Golden, Kind};
+use super::onnx_file::{self, OnnxFileError};
+use crate::domain::SignalTable;
+
+/// ONNX Runtime, loaded. Cheap to clone; one library per process.
+#[derive(Debug, Clone)]
+pub struct Runtime(Environment);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error("there is no ONNX Runtime at {}; `make fetch` puts it there, the setting analytics.onnxruntime names another place", path.display())]
+    Missing { path: PathBuf },
+    #[error("{} is no usable ONNX Runtime: {reason}", path.display())]
+    Unusable { path: PathBuf, reason: String },
+    #[error("ONNX Runtime is loaded already, from {}, not from {}", loaded.display(), asked.display())]
+    OtherLibrary { loaded: PathBuf, asked: PathBuf },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    #[error(transparent)]
+    File(#[from] OnnxFileError),
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    #[error("ONNX Runtime refuses the model: {0}")]
+    Load(String),
+    #[error("the model takes {inputs} inputs; exactly one is wanted")]
+    Inputs { inputs: usize },
+    #[error("input {name:?} is {found}; the contract makes it a tensor of f32, [batch, {width}]")]
+    Input { name: String, found: String, width: usize },
+    #[error("input {name:?} has a fixed batch of {rows}; export it with a dynamic first dimension")]
+    FixedBatch { name: String, rows: i64 },
+    #[error("there is no output {wanted:?}; the model has {found:?}")]
+    NoOutput { wanted: String, found: Vec<String> },
+    #[error("output {name:?} is {found:?} for {rows} rows; the contract makes it {wanted}")]
+    Output { name: String, found: Vec<i64>, rows: usize, wanted: String },
+    #[error("golden row {row} gives {found}, its contract says {expected} ± {tolerance}")]
+    Golden { row: usize, found: f32, expected: f32, tolerance: f64 },
+    #[error("rows of {given} values, the contract makes them a multiple of {width}")]
+    Rows { given: usize, width: usize },
+    #[error("the run failed: {0}")]
+    Run(String),
+}
+
+/// One session. Needs no other thread and starts none.
+pub struct Model {
+    contract: Contract,
+    session: Session,
+    options: RunOptions<HasSelectedOutputs>,
+    /// The rows of one run with missing values filled; used again.
+    filled: Vec<f32>,
+}
+
+impl Runtime {
+    /// Loads the library, or hands out the one that is loaded.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] where there is none, where it is too old, or where another one is loaded.
+    pub fn load(library: &Path) -> Result<Self, RuntimeError> {
+        // ONNX Runtime has one environment per process, so it lives as long as the process does.
+        static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
+        let path = library.canonicalize().map_err(|_| RuntimeError::Missing { path: library.to_owned() })?;
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*loaded {
+            Some((from, environment)) if *from == path => return Ok(Self(environment.clone())),
+            Some((from, _)) => return Err(RuntimeError::OtherLibrary { loaded: from.clone(), asked: path }),
+            None => {}
+        }
+        let unusable = |reason: String| RuntimeError::Unusable { path: path.clone(), reason };
+        let builder = ort::init_from(&path).map_err(|error| unusable(error.to_string()))?;
+        let builder = builder.with_name("odograph").with_telemetry(false).with_logger(Arc::new(log_for_debugging));
+        let environment = builder.build().map_err(|error| unusable(error.to_string()))?;
+        *loaded = Some((path, environment.clone()));
+        Ok(Self(environment))
+    }
+}
+
+impl Model {
+    /// Checks the file, its contract, the graph against the contract, and the golden rows.
+    ///
+    /// # Errors
+    /// [`ModelError`] with the first thing that is wrong.
+    pub fn load(runtime: &Runtime, file: &[u8], table: &SignalTable) -> Result<Self, ModelError> {
+        let contract = Contract::read(&onnx_file::metadata_of(file)?, table)?;
+        let session = build_session(runtime, file).map_err(|error| ModelError::Load(error.to_string()))?;
+        check_input(&session, contract.width())?;
+        if !session.outputs().iter().any(|output| output.name() == contract.output) {
+            let found = session.outputs().iter().map(|output| output.name().to_owned()).collect();
+            return Err(ModelError::NoOutput { wanted: contract.output, found });
+        }
+        let selected = OutputSelector::no_default().with(&contract.output);
+        let options = RunOptions::new().map_err(|error| ModelError::Load(error.to_string()))?.with_outputs(selected);
+        let mut model = Self { contract, session, options, filled: Vec::new() };
+        model.check_batches()?;
+        let golden = model.contract.golden.clone();
+        model.check_golden(&golden)?;
+        Ok(model)
+    }
+
+    #[must_use]
+    pub const fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// Scores rows of raw features, NaN where missing, in contract order, one row after another. Appends one raw score a row to `raw`:
+    /// NaN where the model has none for it.
+    ///
+    /// # Errors
+    /// [`ModelError::Run`] and [`ModelError::Output`]: nothing was appended, the session stays usable.
+    pub fn score(&mut self, features: &[f32], raw: &mut Vec<f32>) -> Result<(), ModelError> {
+        let width = self.contract.width();
+        if !features.len().is_multiple_of(width) {
+            return Err(ModelError::Rows { given: features.len(), width });
+        }
+        let rows = features.len() / width;
+        if rows == 0 {
+            return Ok(());
+        }
+        self.filled.clear();
+        let fill = self.contract.fill.iter().cycle();
+        self.filled.extend(features.iter().zip(fill).map(|(value, fill)| if value.is_nan() { *fill } else { *value }));
+        let run = |error: ort::Error| ModelError::Run(error.to_string());
+        let input = TensorRef::from_array_view(([rows, width], self.filled.as_slice())).map_err(run)?;
+        let outputs = self.session.run_with_options(ort::inputs![input], &self.options).map_err(run)?;
+        let (shape, values) = outputs[0].try_extract_tensor::<f32>().map_err(run)?;
+        let wrong_shape = |wanted: &str| ModelError::Output {
+            name: self.contract.output.clone(),
+            found: shape.to_vec(),
+            rows,
+            wanted: wanted.to_owned(),
+        };
+        match (&self.contract.kind, shape.as_ref()) {
+            (Kind::Score, [_] | [_, 1]) if values.len() == rows => raw.extend(values),
+            (Kind::Score, _) => return Err(wrong_shape("[rows] or [rows, 1]")),
+            (Kind::Reconstruction { spread }, [_, _]) if values.len() == features.len() => {
+                let errors = features.chunks_exact(width).zip(self.filled.chunks_exact(width)).zip(values.chunks_exact(width));
+                raw.extend(errors.map(|((features, filled), again)| reconstruction_error(features, filled, again, spread)));
+            }
+            (Kind::Reconstruction { .. }, _) => return Err(wrong_shape("as wide as the input")),
+            (Kind::Probability { column }, [_, classes]) => {
+                let classes = usize::try_from(*classes).unwrap_or_default();
+                if *column >= classes || values.len() != rows * classes {
+                    return Err(wrong_shape("[rows, classes] with the contract's column"));
+                }
+                raw.extend(values.chunks_exact(classes).map(|row| row[*column]));
+            }
+            (Kind::Probability { .. }, _) => return Err(wrong_shape("[rows, classes]")),
+        }
+        // Infinite is no score either.
+        let first = raw.len() - rows;
+        raw[first..].iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = f32::NAN);
+        Ok(())
+    }
+
+    /// A batch is as large as the moment makes it, so the graph has to take any: three rows and one, and give a score for each.
+    fn check_batches(&mut self) -> Result<(), ModelError> {
+        for rows in [3, 1] {
+            let row = self.contract.fill.iter().map(|fill| if fill.is_nan() { 0.0 } else { *fill });
+            let probe: Vec<f32> = std::iter::repeat_n(row, rows).flatten().collect();
+            self.score(&probe, &mut Vec::new())?;
+        }
+        Ok(())
+    }
+
+    fn check_golden(&mut self, golden: &Golden) -> Result<(), ModelError> {
+        let mut together = Vec::new();
+        self.score(&golden.rows, &mut together)?;
+        let mut alone = Vec::new();
+        for row in golden.rows.chunks_exact(self.contract.width()) {
+            self.score(row, &mut alone)?;
+        }
+        // In one batch and alone: the neighbours of a row are no business of its score.
+        for (row, expected) in golden.raw.iter().enumerate() {
+            let tolerance = golden.tolerance * f64::from(expected.abs().max(1.0));
+            for found in [together[row], alone[row]] {
+                let difference = (f64::from(found) - f64::from(*expected)).abs();
+                let is_equal = difference <= tolerance;
+                if !is_equal {
+                    return Err(ModelError::Golden { row, found, expected: *expected, tolerance });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Model").field("contract", &self.contract).finish_non_exhaustive()
+    }
+}
+
+/// Mean over present features of ((x - x̂) / spread)², in f64; NaN if none is present.
+fn reconstruction_error(features: &[f32], filled: &[f32], again: &[f32], spread: &[f32]) -> f32 {
+    let mut sum = 0.0;
+    let mut present = 0.0;
+    for index in 0..features.len() {
+        if !features[index].is_nan() {
+            let error = (f64::from(filled[index]) - f64::from(again[index])) / f64::from(spread[index]);
+            sum += error * error;
+            present += 1.0;
+        }
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a raw score is f32")]
+    let mean = (sum / present) as f32;
+    mean
+}
+
+/// What fails comes back as an error and is logged where it is handled, and its warnings are about graphs that run all the same.
+fn log_for_debugging(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
+    if matches!(level, LogLevel::Warning | LogLevel::Error | LogLevel::Fatal) {
+        debug!(?level, category, location, message, "ONNX Runtime");
+    }
+}
+
+fn build_session(runtime: &Runtime, file: &[u8]) -> Result<Session, ort::Error> {
+    // One thread that is the lane's, and no spinning: ONNX Runtime's spinning threads starve the rest of a process.
+    let configure = |builder: SessionBuilder| {
+        builder
+            .with_intra_threads(1)?
+            .with_inter_threads(1)?
+            .with_intra_op_spinning(false)?
+            .with_inter_op_spinning(false)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            // A plan of memory for every batch size that ever occurs would only grow.
+            .with_memory_pattern(false)?
+            // Never the runtime's own format, whatever the bytes look like: it could not be checked.
+            .with_config_entry("session.load_model_format", "ONNX")
+    };
+    let mut builder = configure(Session::builder(&runtime.0)?).map_err(|error| ort::Error::new(error.to_string()))?;
+    builder.commit_from_memory(file)
+}
+
+fn check_input(session: &Session, width: usize) -> Result<(), ModelError> {
+    let [input] = session.inputs() else { return Err(ModelError::Inputs { inputs: session.inputs().len() }) };
+    let name = input.name().to_owned();
+    let wrong = |found: String| ModelError::Input { name: name.clone(), found, width };
+    let ValueType::Tensor { ty, shape, .. } = input.dtype() else { return Err(wrong("no tensor".to_owned())) };
+    let found = format!("a tensor of {ty}, {:?}", &**shape);
+    let [rows, columns] = **shape else { return Err(wrong(found)) };
+    // -1 stands for a dynamic dimension.
+    if *ty != TensorElementType::Float32 || (columns != -1 && usize::try_from(columns) != Ok(width)) {
+        return Err(wrong(found));
+    }
+    if rows == -1 { Ok(()) } else { Err(ModelError::FixedBatch { name, rows }) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! The journal as its users see it, on real files and on a simulated disk.
+
+mod checkpoints;
+mod faults;
+mod latency;
+mod power_cut;
+mod round_trip;
+mod support;

@@ -1,0 +1,149 @@
+"""Makes the tiny ONNX files of the tests, beside this script. Needs numpy and onnx 1.19: `python tests/models/make.py`.
+
+The answers of every file are computed here with numpy, not with ONNX Runtime: golden rows are a second opinion.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+HERE = pathlib.Path(__file__).parent
+FEATURES = ["speed_km_per_h", "engine_speed_rpm", "coolant_temperature_celsius", "coolant_temperature_celsius.mean_5m"]
+WIDTH = len(FEATURES)
+SPREAD = [20.0, 500.0, 10.0, 5.0]
+
+
+def contract(score, golden_raw=0.0, **changes):
+    keys = {
+        "contract": "1",
+        "name": "test",
+        "version": "1",
+        "description": "made by tests/models/make.py",
+        "features": FEATURES,
+        "fill": [50.0, 2000.0, 90.0, 90.0],
+        "requires": {"min_readings": 1, "max_missing": 3},
+        "score": score,
+        "calibration": {"count": 999, "quantiles": [0.0, 0.5, 1.0, 2.0, 4.0]},
+        "golden": {"rows": [[50.0, 2000.0, 90.0, 90.0]], "raw": [golden_raw]},
+    } | changes
+    return {f"odograph.{key}": value if isinstance(value, str) else json.dumps(value) for key, value in keys.items() if value is not None}
+
+
+def save(name, nodes, outputs, metadata, initializers=(), batch="batch", width=WIDTH, dtype=TensorProto.FLOAT, imports=()):
+    graph = helper.make_graph(nodes, name, [helper.make_tensor_value_info("features", dtype, [batch, width])], outputs, list(initializers))
+    opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(domain, 1) for domain in imports)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="odograph tests")
+    helper.set_model_props(model, metadata)
+    onnx.save(model, HERE / f"{name}.onnx")
+    return model
+
+
+def out(name, shape, dtype=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, dtype, shape)
+
+
+def tensor(name, values):
+    return numpy_helper.from_array(np.asarray(values, dtype=np.float32), name)
+
+
+# An autoencoder that lets through what lies along one direction: x^ = mean + W (x - mean).
+MEAN = np.array([50.0, 2000.0, 90.0, 90.0], dtype=np.float32)
+rng = np.random.default_rng(7)
+direction = rng.normal(size=WIDTH).astype(np.float32)
+direction /= np.linalg.norm(direction)
+WEIGHTS = np.outer(direction, direction).astype(np.float32)
+
+
+def reconstruct_error(row, fill):
+    present = np.array([value is not None for value in row])
+    filled = np.array([value if value is not None else fill[i] for i, value in enumerate(row)], dtype=np.float32)
+    again = MEAN + (filled - MEAN) @ WEIGHTS
+    errors = ((filled - again) / np.array(SPREAD)) ** 2
+    return float(errors[present].mean())
+
+
+GOLDEN_ROWS = [[50.0, 2000.0, 90.0, 90.0], [80.0, 2500.0, 95.0, 92.0], [0.0, 800.0, 110.0, 100.0], [63.0, None, 91.0, None]]
+GOLDEN = {"rows": GOLDEN_ROWS, "raw": [reconstruct_error(row, MEAN) for row in GOLDEN_ROWS], "tolerance": 1e-4}
+RECONSTRUCTION = {"kind": "reconstruction", "output": "again", "spread": SPREAD}
+
+
+def autoencoder(name, **arguments):
+    nodes = [
+        helper.make_node("Sub", ["features", "mean"], ["centred"]),
+        helper.make_node("MatMul", ["centred", "weights"], ["projected"]),
+        helper.make_node("Add", ["projected", "mean"], ["again"]),
+    ]
+    batch = arguments.get("batch", "batch")
+    return save(name, nodes, [out("again", [batch, WIDTH])], initializers=[tensor("mean", MEAN), tensor("weights", WEIGHTS)], **arguments)
+
+
+autoencoder("autoencoder", metadata=contract(RECONSTRUCTION, name="autoencoder", golden=GOLDEN))
+autoencoder("wrong_golden", metadata=contract(RECONSTRUCTION, golden=GOLDEN | {"raw": [*GOLDEN["raw"][:2], GOLDEN["raw"][2] + 0.5, GOLDEN["raw"][3]]}))
+autoencoder("fixed_batch", metadata=contract(RECONSTRUCTION), batch=1)
+autoencoder("unknown_output", metadata=contract(RECONSTRUCTION | {"output": "agian"}))
+autoencoder("no_contract", metadata={})
+
+# Kind score: the mean of the features relative to MEAN, shape [batch, 1]; higher is normal in the second file.
+SCORE_NODES = [
+    helper.make_node("Div", ["features", "mean"], ["relative"]),
+    helper.make_node("ReduceMean", ["relative"], ["score"], axes=[1], keepdims=1),
+]
+score_rows = [[50.0, 2000.0, 90.0, 90.0], [100.0, 4000.0, 180.0, 180.0]]
+score_golden = {"rows": score_rows, "raw": [1.0, 2.0]}
+SCORE = {"kind": "score", "output": "score", "higher_is": "anomalous"}
+save("score", SCORE_NODES, [out("score", ["batch", 1])], contract(SCORE, name="score", golden=score_golden), [tensor("mean", MEAN)])
+save("score_higher_is_normal", SCORE_NODES, [out("score", ["batch", 1])],
+     contract(SCORE | {"higher_is": "normal"}, golden=score_golden), [tensor("mean", MEAN)])
+
+# Two classes, as classifiers give them; column 1 is the anomalous one.
+save("probability", [
+    helper.make_node("Gather", ["features", "first"], ["speed"], axis=1),
+    helper.make_node("Div", ["speed", "scale"], ["scaled"]),
+    helper.make_node("Sigmoid", ["scaled"], ["anomalous"]),
+    helper.make_node("Sub", ["one", "anomalous"], ["normal"]),
+    helper.make_node("Concat", ["normal", "anomalous"], ["probabilities"], axis=1),
+], [out("probabilities", ["batch", 2])],
+    contract({"kind": "probability", "output": "probabilities", "column": 1}, name="probability", calibration=None,
+             golden={"rows": [[0.0, 0.0, 0.0, 0.0]], "raw": [0.5]}),
+    [numpy_helper.from_array(np.array([0], dtype=np.int64), "first"), tensor("scale", [100.0]), tensor("one", [1.0])])
+
+# Gives NaN (log of a negative number) for every vehicle slower than 10 km/h.
+save("nan", [
+    helper.make_node("Gather", ["features", "first"], ["speed"], axis=1),
+    helper.make_node("Sub", ["speed", "ten"], ["above"]),
+    helper.make_node("Log", ["above"], ["score"]),
+], [out("score", ["batch", 1])], contract(SCORE, float(np.log(40.0)), name="nan"),
+    [numpy_helper.from_array(np.array([0], dtype=np.int64), "first"), tensor("ten", [10.0])])
+
+# Fails at run time: takes the element that the speed names from a list of 200; faster than that, the run ends with an error.
+save("fails_when_fast", [
+    helper.make_node("Gather", ["features", "first"], ["speed"], axis=1),
+    helper.make_node("Cast", ["speed"], ["index"], to=TensorProto.INT64),
+    helper.make_node("Gather", ["list", "index"], ["score"], axis=0),
+], [out("score", ["batch", 1])], contract(SCORE, 50 / 199, name="fails_when_fast"),
+    [numpy_helper.from_array(np.array([0], dtype=np.int64), "first"), tensor("list", np.linspace(0, 1, 200))])
+
+# Shapes that do not keep the contract.
+save("too_wide", [helper.make_node("ReduceMean", ["features"], ["score"], axes=[1], keepdims=1)],
+     [out("score", ["batch", 1])], contract(SCORE), width=WIDTH + 1)
+save("double_input", [helper.make_node("ReduceMean", ["features"], ["score"], axes=[1], keepdims=1)],
+     [out("score", ["batch", 1], TensorProto.DOUBLE)], contract(SCORE), dtype=TensorProto.DOUBLE)
+save("one_score_for_all", [helper.make_node("ReduceMean", ["features"], ["score"], keepdims=0)], [out("score", [])], contract(SCORE))
+
+# Not safe to load.
+model = autoencoder("external_data", metadata=contract(RECONSTRUCTION))
+weights = model.graph.initializer[1]
+weights.ClearField("raw_data")
+weights.data_location = TensorProto.EXTERNAL
+entry = weights.external_data.add()
+entry.key, entry.value = "location", "../../../../../../etc/passwd"
+(HERE / "external_data.onnx").write_bytes(model.SerializeToString())
+save("custom_operator", [helper.make_node("Run", ["features"], ["score"], domain="com.example")],
+     [out("score", ["batch", 1])], contract(SCORE), imports=["com.example"])
+
+for path in sorted(HERE.glob("*.onnx")):
+    assert path.stat().st_size < 10_000, path
+    print(f"{path.stat().st_size:6} {path.name}")
