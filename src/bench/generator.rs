@@ -155,8 +155,8 @@ fn summary(flight: &Flight, connected_in: Duration, connected: &Usage, before: S
     let counts = &flight.counts;
     let per_reading = |us: u64| us as f64 / (counts.acknowledged_in_span.max(1)) as f64;
     let service_us = after.service.cpu_us() - before.service.cpu_us();
-    let all_us = (after.machine.all_us - before.machine.all_us).max(1) as f64;
-    let idle_us = (after.machine.idle_us - before.machine.idle_us) as f64;
+    let all = after.machine.all.saturating_sub(before.machine.all).max(Duration::from_millis(1));
+    let percent = |time: Duration| 100.0 * time.as_secs_f64() / all.as_secs_f64();
     Generated {
         connected_in_ms: connected_in.as_secs_f64() * 1e3,
         rss_connected_bytes: connected.rss_bytes,
@@ -174,8 +174,8 @@ fn summary(flight: &Flight, connected_in: Duration, connected: &Usage, before: S
         service_user_share: (after.service.user_us - before.service.user_us) as f64 / service_us.max(1) as f64,
         service_cpu_us_connected: connected.cpu_us(),
         generator_cpu_us_per_reading: per_reading(after.own.cpu_us() - before.own.cpu_us()),
-        machine_busy_percent: 100.0 * (1.0 - idle_us / all_us),
-        machine_interrupts_percent: 100.0 * (after.machine.interrupts_us - before.machine.interrupts_us) as f64 / all_us,
+        machine_busy_percent: 100.0 - percent(after.machine.idle.saturating_sub(before.machine.idle)),
+        machine_interrupts_percent: percent(after.machine.interrupts.saturating_sub(before.machine.interrupts)),
         metrics_before: before.metrics,
         metrics_after: after.metrics,
     }
