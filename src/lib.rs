@@ -27,3 +27,10 @@ pub mod ingest;
 pub mod simulator;
 
 pub mod dashboard; // floor 4
+
+pub mod dashboard; // floor 4
+
+mod assembly; // floor 5
+pub mod bench;
+pub mod cli;
+mod logging;

@@ -3,6 +3,7 @@
 //! Adding a signal = a row here, a field in `proto/`, a column in `migrations/`; a test says which is missing.
 
 use std::fmt;
+use std::time::Duration;
 
 /// One measured quantity.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,8 @@ pub struct Signal {
     pub vss_path: &'static str,
     /// Values outside are kept as rejected and counted, the reading stays valid.
     pub plausible: (f64, f64),
+    /// A vehicle that sends only what changed: the last value stands this long.
+    pub hold: Option<Duration>,
 }
 
 /// Index of a row of the signal table.
@@ -25,7 +28,7 @@ pub const MAX_SIGNALS: usize = 64;
 macro_rules! signal_table {
     ($($constant:ident $name:literal $unit:literal $vss_path:literal $low:literal .. $high:literal;)*) => {
         /// The built-in signals, in canonical order. The order is part of the fingerprint of a reading: append only.
-        pub const SIGNALS: &[Signal] = &[$(Signal { name: $name, unit: $unit, vss_path: $vss_path, plausible: ($low, $high) }),*];
+        pub const SIGNALS: &[Signal] = &[$(Signal { name: $name, unit: $unit, vss_path: $vss_path, plausible: ($low, $high), hold: None }),*];
         signal_table!(@ids 0u8; $($constant)*);
     };
     (@ids $index:expr; $constant:ident $($rest:ident)*) => {
@@ -95,16 +98,14 @@ pub struct SignalTable {
 
 impl Default for SignalTable {
     fn default() -> Self {
-        Self::with_declared(Vec::new())
+        Self::new(SIGNALS.to_vec())
     }
 }
 
 impl SignalTable {
-    /// The built-in table followed by `declared` signals, whose names were checked to be new and to fit by settings.
+    /// `signals` begins with the built-in ones in their order; what follows was checked to be new and to fit by settings.
     #[must_use]
-    pub fn with_declared(declared: Vec<Signal>) -> Self {
-        let mut signals = SIGNALS.to_vec();
-        signals.extend(declared);
+    pub fn new(signals: Vec<Signal>) -> Self {
         assert!(signals.len() <= MAX_SIGNALS, "settings admit at most {MAX_SIGNALS} signals");
         let mut by_name: Vec<SignalId> = (0..signals.len()).filter_map(SignalId::from_index).collect();
         by_name.sort_by_key(|id| signals[id.index()].name);

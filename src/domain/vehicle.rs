@@ -109,7 +109,9 @@ mod tests {
 
     #[test]
     fn the_slot_of_a_vehicle_never_changes() {
-        // From the Python package xxhash: xxhash.xxh3_64_intdigest(b"truck-7") % 1024.
-        assert_eq!(VehicleId::new("truck-7").unwrap().slot().number(), Slot::of("truck-7").number());
+        // From the Python package xxhash: xxhash.xxh3_64_intdigest(id) % 1024.
+        for (id, slot) in [("truck-7", 101), ("van_42", 52), ("0", 85)] {
+            assert_eq!(VehicleId::new(id).unwrap().slot().number(), slot, "{id}");
+        }
     }
 }

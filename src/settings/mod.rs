@@ -2,6 +2,8 @@
 //!
 //! Each part gets its own section, never the whole tree. `odograph.toml` lists all of them with their defaults, and a test compares.
 
+mod load;
+mod signals;
 mod units;
 
 use std::net::SocketAddr;
@@ -9,6 +11,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use load::{Mistake, SettingsError, Sources};
+pub use signals::{SignalSetting, signal_table};
 pub use units::{ByteSize, Interval};
 
 /// Where everything embedded keeps its files, unless told otherwise.
@@ -26,6 +30,8 @@ pub struct Settings {
     pub journal: Journal,
     pub archive: Archive,
     pub log: Log,
+    /// Signals beyond the built-in table, and `hold` for those of it.
+    pub signals: Vec<SignalSetting>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,6 +116,30 @@ pub enum LogFormat {
     Json,
 }
 
+impl Settings {
+    /// What each value alone does not show.
+    fn contradictions(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(problem.to_owned());
+            }
+        };
+        check(self.analytics.batch_max >= 1, "`analytics.batch_max` is 0; at least one message must fit a batch");
+        check(self.analytics.inbox >= 1, "`analytics.inbox` is 0; at least one message must be able to wait");
+        check(self.archive.batch_max >= 1, "`archive.batch_max` is 0; at least one record must fit a transaction");
+        check(self.mqtt.max_connections >= 1, "`mqtt.max_connections` is 0; no vehicle could connect");
+        check(self.journal.segment.bytes() >= 1 << 20, "`journal.segment` is under 1MiB; a message must fit a segment");
+        check(
+            self.journal.max.bytes() >= 4 * self.journal.segment.bytes(),
+            "`journal.max` must hold at least 4 segments of `journal.segment`, or the journal could never rotate",
+        );
+        check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
+        problems.extend(signals::contradictions(&self.signals));
+        problems
+    }
+}
+
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
@@ -125,6 +155,7 @@ impl Default for Settings {
             journal: Journal::default(),
             archive: Archive::default(),
             log: Log::default(),
+            signals: Vec::new(),
         }
     }
 }

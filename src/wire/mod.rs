@@ -1,5 +1,17 @@
 //! Payload, protobuf and file forms of readings. The only place besides `rpc` that knows the generated types.
 
+pub mod decode;
+mod decode_draft;
+#[cfg(test)]
+mod decode_tests;
+mod decode_time;
+pub mod encode;
+pub mod history;
+mod json;
+mod json_value;
 pub mod proto;
+mod protobuf;
 pub mod reading;
 pub mod record;
+
+pub use decode_draft::Refusal;

@@ -46,6 +46,8 @@ macro_rules! for_each_signal_field {
     };
 }
 
+pub(super) use for_each_signal_field;
+
 /// Copies the protobuf fields that are set, the odometer rounded to f32 among them.
 #[must_use]
 pub fn signals_from_proto(from: &v1::Signals) -> SignalValues {

@@ -1,4 +1,4 @@
-//! How long a commit takes. By hand: `cargo test --release --lib journal::tests::latency -- --ignored --nocapture`.
+//! How long a commit takes. By hand: `cargo test --lib journal::tests::latency -- --ignored --nocapture`.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

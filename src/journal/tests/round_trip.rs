@@ -63,7 +63,7 @@ fn a_frame_larger_than_a_segment_gets_a_segment_of_its_own() {
     let settings = settings(16, 1_024);
     let (running, _) = Running::open(&disk, &settings);
     for arrival in 0..3 {
-        running.keep(1, arrival, &[7; 50_000]);
+        running.keep(1, arrival, &vec![7; 50_000]);
         running.keep(2, arrival, &[8; 10]);
     }
     let mut reader = running.journal.reader("archive").unwrap();

@@ -1,0 +1,63 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`. `make help` lists the rest.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+ORT_VERSION := 1.32.0
+ORT_WHEEL_SHA256 := 5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d
+ORT_LIBRARY_SHA256 := 6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f
+ORT_LIBRARY := libonnxruntime.so.$(ORT_VERSION)
+ORT := .cache/onnxruntime/$(ORT_LIBRARY)
+TEST_PACKAGES := mosquitto mosquitto-clients
+
+.PHONY: help build run test check bench fetch test-servers models clean
+
+help: ## Lists these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: $(ORT) ## Builds target/release/odograph, ready to run
+	cargo build --release --locked
+	cp -u $(ORT) target/release/
+
+run: build ## The whole product on embedded defaults, with a simulated fleet of 200 vehicles
+	./target/release/odograph run --simulate 200
+
+test: $(ORT) test-servers ## Every test, against real servers that it starts itself
+	cargo test --locked --all-targets --no-fail-fast
+
+check: $(ORT) ## Format, lints as errors, documentation, and every test
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+	$(MAKE) test
+
+bench: build ## The benchmark of the whole line, on this machine
+	./target/release/odograph bench line
+
+fetch: $(ORT) ## ONNX Runtime from its PyPI wheel, by pinned hash
+
+# Nothing is installed into Python: the library is taken out of the wheel.
+$(ORT):
+	rm -rf .cache/onnxruntime && mkdir -p .cache/onnxruntime
+	echo "onnxruntime==$(ORT_VERSION) --hash=sha256:$(ORT_WHEEL_SHA256)" > .cache/onnxruntime/requirements.txt
+	python3 -m pip download --quiet --no-deps --require-hashes --only-binary=:all: --python-version 3.11 \
+	    --platform manylinux_2_28_x86_64 --dest .cache/onnxruntime --requirement .cache/onnxruntime/requirements.txt
+	python3 -c 'import glob, sys, zipfile; \
+	    wheel = zipfile.ZipFile(glob.glob(".cache/onnxruntime/*.whl")[0]); \
+	    open(sys.argv[1] + ".part", "wb").write(wheel.read("onnxruntime/capi/$(ORT_LIBRARY)"))' $@
+	echo "$(ORT_LIBRARY_SHA256)  $@.part" | sha256sum --check --quiet
+	rm .cache/onnxruntime/*.whl .cache/onnxruntime/requirements.txt
+	mv $@.part $@
+
+# RUNLEVEL=1: installing must not start a server of the system's.
+test-servers: ## Installs the servers that the tests start (Debian packages)
+	@for package in $(TEST_PACKAGES); do dpkg-query --show --showformat='$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || missing="$${missing:-} $$package"; done; \
+	if [ -n "$${missing:-}" ]; then \
+	    if [ "$$(id -u)" != 0 ]; then echo "The tests need the Debian packages$$missing: sudo apt-get install$$missing" >&2; exit 1; fi; \
+	    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+clean: ## Removes what was built and fetched
+	cargo clean
+	rm -rf .cache

@@ -1,0 +1,101 @@
+//! Reads the figures that the benchmark needs out of a `/metrics` page.
+
+use serde::Serialize;
+
+/// Of the readings that one lane step took together.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BatchSize {
+    pub p50: f64,
+    pub p99: f64,
+    pub mean: f64,
+}
+
+/// The sum of a metric over all its labels; `None` where it does not appear.
+#[must_use]
+pub fn total(page: &str, name: &str) -> Option<f64> {
+    samples(page, name).map(|sample| sample.value).reduce(|sum, value| sum + value)
+}
+
+/// How a histogram changed between two pages: the upper bounds of the buckets that hold the quantiles. `None` where nothing was counted.
+#[must_use]
+pub fn histogram_between(before: &str, after: &str, name: &str) -> Option<BatchSize> {
+    let buckets = |page| -> Vec<(f64, f64)> {
+        let mut buckets: Vec<(f64, f64)> = Vec::new();
+        for sample in samples(page, &format!("{name}_bucket")) {
+            let Some(bound) = sample.label("le").and_then(|bound| bound.trim_start_matches('+').parse::<f64>().ok()) else {
+                continue;
+            };
+            match buckets.iter_mut().find(|(known, _)| known.total_cmp(&bound).is_eq()) {
+                Some((_, count)) => *count += sample.value,
+                None => buckets.push((bound, sample.value)),
+            }
+        }
+        buckets.sort_by(|left, right| left.0.total_cmp(&right.0));
+        buckets
+    };
+    let earlier = buckets(before);
+    let grown: Vec<(f64, f64)> = buckets(after)
+        .into_iter()
+        .map(|(bound, count)| {
+            (bound, count - earlier.iter().find(|(known, _)| known.total_cmp(&bound).is_eq()).map_or(0.0, |found| found.1))
+        })
+        .collect();
+    let growth = |suffix: &str| {
+        let name = format!("{name}_{suffix}");
+        total(after, &name).unwrap_or(0.0) - total(before, &name).unwrap_or(0.0)
+    };
+    let count = growth("count");
+    let bound_of = |quantile: f64| grown.iter().find(|(_, below)| *below >= quantile * count).map(|(bound, _)| *bound);
+    if count < 1.0 {
+        return None;
+    }
+    Some(BatchSize { p50: bound_of(0.5)?, p99: bound_of(0.99)?, mean: growth("sum") / count })
+}
+
+struct Sample<'a> {
+    labels: &'a str,
+    value: f64,
+}
+
+impl<'a> Sample<'a> {
+    fn label(&self, name: &str) -> Option<&'a str> {
+        self.labels
+            .split(',')
+            .filter_map(|label| label.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.trim_matches('"'))
+    }
+}
+
+fn samples<'a>(page: &'a str, name: &str) -> impl Iterator<Item = Sample<'a>> {
+    page.lines().filter_map(move |line| {
+        let rest = line.strip_prefix(name)?;
+        let (labels, value) = match rest.strip_prefix('{') {
+            Some(labelled) => labelled.split_once('}')?,
+            None => ("", rest),
+        };
+        // A longer name begins with this one: no blank follows.
+        Some(Sample { labels, value: value.strip_prefix(' ')?.trim().parse().ok()? })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "# TYPE batch histogram\nbatch_bucket{lane=\"0\",le=\"1\"} 10\nbatch_bucket{lane=\"0\",le=\"8\"} 10\nbatch_bucket{lane=\"0\",le=\"+Inf\"} 10\nbatch_sum{lane=\"0\"} 10\nbatch_count{lane=\"0\"} 10\n";
+    const AFTER: &str = "batch_bucket{lane=\"0\",le=\"1\"} 12\nbatch_bucket{lane=\"0\",le=\"8\"} 110\nbatch_bucket{lane=\"0\",le=\"+Inf\"} 110\nbatch_sum{lane=\"0\"} 610\nbatch_count{lane=\"0\"} 110\nbatch_size_total 3\n";
+
+    #[test]
+    fn only_what_was_counted_between_the_pages_counts() {
+        assert_eq!(histogram_between(BEFORE, AFTER, "batch"), Some(BatchSize { p50: 8.0, p99: 8.0, mean: 6.0 }));
+        assert_eq!(histogram_between(AFTER, AFTER, "batch"), None);
+    }
+
+    #[test]
+    fn a_total_is_the_sum_over_all_labels() {
+        let page = "readings_total{source=\"mqtt\"} 3\nreadings_total{source=\"http\"} 4\nreadings_total_more 9\n";
+        assert_eq!(total(page, "readings_total"), Some(7.0));
+        assert_eq!(total(page, "absent"), None);
+    }
+}

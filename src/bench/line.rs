@@ -1,0 +1,132 @@
+//! `odograph bench line`: starts the service and the load as processes of their own, and reads back what was kept. The figures: `report`.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::generator::{Generated, Rate};
+use super::http::Client;
+use super::ledger::Ledger;
+use super::process::{self, ProcError};
+use super::read_back::{self, ReadBackError};
+use super::report::{Disk, Observed, Report};
+use super::service::{Service, ServiceError};
+
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+/// Writes that are timed to say how fast the disk makes things durable.
+const TIMED_SYNCS: usize = 51;
+
+#[derive(Debug, Clone)]
+pub struct LineBench {
+    /// This program.
+    pub executable: PathBuf,
+    pub rate: Rate,
+    pub warm_up: Duration,
+    pub measured: Duration,
+    pub vehicles: u32,
+    pub seed: u64,
+    /// A folder for the run is made (and removed) in here.
+    pub scratch: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error("{0}; the last messages of the service:\n{1}")]
+    ReadBack(ReadBackError, String),
+    #[error(transparent)]
+    Proc(#[from] ProcError),
+    #[error("could not use {path}: {source}")]
+    Scratch { path: PathBuf, source: std::io::Error },
+    #[error("the load generator failed ({0}); the last messages of the service:\n{1}")]
+    Generator(String, String),
+    #[error("{vehicles} vehicles need {vehicles} open files and some more, this process may have {limit}; raise `ulimit -n`")]
+    OpenFiles { vehicles: u32, limit: u64 },
+    #[error("the service ended with {status} when it was asked to stop; its last messages:\n{messages}")]
+    UncleanStop { status: std::process::ExitStatus, messages: String },
+}
+
+/// Open files beside the connections: journal, archive, probes, runtime.
+const SPARE_FILES: u64 = 200;
+
+impl LineBench {
+    pub fn run(&self) -> Result<Report, LineError> {
+        let limit = process::raise_open_files_limit().unwrap_or(1_024);
+        if u64::from(self.vehicles) + SPARE_FILES > limit {
+            return Err(LineError::OpenFiles { vehicles: self.vehicles, limit });
+        }
+        let scratch = |source| LineError::Scratch { path: self.scratch.clone(), source };
+        let folder = tempfile::Builder::new().prefix("odograph-bench-").tempdir_in(&self.scratch).map_err(scratch)?;
+        let disk = Disk { fdatasync_ms: median_sync_ms(folder.path()).map_err(scratch)? };
+        let (data, messages, ledger) = (folder.path().join("data"), folder.path().join("messages"), folder.path().join("ledger"));
+
+        let service = Service::start(&self.executable, &data, &messages, &[])?;
+        let idle = process::usage(service.pid())?;
+        eprintln!("The service runs at {}; connecting {} vehicles.", service.mqtt(), self.vehicles);
+        let generated = self.generate(&service, &ledger)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(scratch)?;
+        eprintln!("Load done: {} acknowledged. Waiting for the archive and reading back.", generated.acknowledged);
+        let mut client = Client::new(service.http());
+        let explained = |error| LineError::ReadBack(error, service.messages());
+        let stored_after = runtime.block_on(read_back::wait_until_stored(&mut client)).map_err(explained)?;
+        let drained = process::usage(service.pid())?;
+        let ledger = Ledger::read(&ledger).map_err(scratch)?;
+        let comparison = runtime.block_on(read_back::compare(&mut client, &ledger)).map_err(explained)?;
+        let quarantined = runtime.block_on(read_back::quarantined(&mut client)).map_err(explained)?;
+        let text = service.messages();
+        let status = service.stop(STOP_WITHIN)?;
+        if !status.success() {
+            return Err(LineError::UncleanStop { status, messages: text });
+        }
+        let machine = process::machine()?;
+        let bench = self;
+        Ok(Report::new(Observed { bench, generated, comparison, quarantined, stored_after, idle, drained, disk, machine }))
+    }
+
+    /// Runs the load as a child, so that its CPU and memory are its own.
+    fn generate(&self, service: &Service, ledger: &Path) -> Result<Generated, LineError> {
+        let failed = |what: String| LineError::Generator(what, service.messages());
+        let rate = match self.rate {
+            Rate::PerSecond(per_second) => per_second.to_string(),
+            Rate::Max { .. } => "max".to_owned(),
+        };
+        let on_the_way = match self.rate {
+            Rate::PerSecond(_) => 1,
+            Rate::Max { on_the_way } => on_the_way,
+        };
+        let output = Command::new(&self.executable)
+            .args(["bench", "generate", "--rate", &rate, "--on-the-way", &on_the_way.to_string()])
+            .args(["--warm-up", &self.warm_up.as_secs_f64().to_string(), "--seconds", &self.measured.as_secs_f64().to_string()])
+            .args(["--vehicles", &self.vehicles.to_string(), "--seed", &self.seed.to_string()])
+            .args(["--mqtt", &service.mqtt().to_string(), "--http", &service.http().to_string()])
+            .args(["--service-pid", &service.pid().to_string(), "--ledger"])
+            .arg(ledger)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| failed(error.to_string()))?;
+        if !output.status.success() {
+            return Err(failed(output.status.to_string()));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| failed(format!("its result: {error}")))
+    }
+}
+
+/// How long the disk under `folder` takes to make 4 KiB durable: nothing can be acknowledged faster.
+fn median_sync_ms(folder: &Path) -> std::io::Result<f64> {
+    let path = folder.join("sync");
+    let mut file = File::create(&path)?;
+    let mut times = Vec::with_capacity(TIMED_SYNCS);
+    for _ in 0..TIMED_SYNCS {
+        file.write_all(&[7; 4_096])?;
+        let since = Instant::now();
+        file.sync_data()?;
+        times.push(since.elapsed());
+    }
+    std::fs::remove_file(path)?;
+    times.sort_unstable();
+    Ok(times[TIMED_SYNCS / 2].as_secs_f64() * 1e3)
+}

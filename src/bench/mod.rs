@@ -1,0 +1,27 @@
+//! Measures the whole line from outside: a service process, a load generator process, real sockets. Says nothing about single parts: `benches/`.
+//!
+//! How it measures, so that the figures can be judged:
+//! - **Open loop.** Every message has a due time on a fixed schedule, and its latency counts from that time, not from when the generator came
+//!   round to sending it. A service that stalls for a second is charged for every message that was due in it (without this, "coordinated
+//!   omission" hides exactly the worst moments). Messages that are never answered count with the time that was waited for them.
+//! - **`--rate max`** is a closed loop: a fixed number of messages is on the way, each PUBACK releases the next. Its latency is queueing by
+//!   construction (messages on the way ÷ throughput), so read the throughput there and the latency at a fixed rate.
+//! - CPU is what the kernel charged the service process (user and system) over the measured span. Work that is only postponed (the archive
+//!   lagging behind) shows in the second figure, which counts until everything is stored.
+//! - One connection per vehicle, MQTT 3.1.1, QoS 1, TCP_NODELAY. Warm-up is left out. Both processes share the machine.
+
+mod exposition;
+mod flight;
+pub mod generator;
+mod http;
+mod latency;
+mod ledger;
+pub mod line;
+mod probe;
+mod process;
+mod read_back;
+pub mod readings;
+mod report;
+mod schedule;
+pub mod service;
+mod vehicle;

@@ -1,0 +1,130 @@
+//! Compares what was acknowledged with what the service has stored, through the API that users read.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::exposition;
+use super::http::{Client, HttpError};
+use super::ledger::{Ledger, vehicle_id};
+use crate::domain::Timestamp;
+use crate::metrics;
+
+/// Readings a page.
+const PAGE: usize = 1_000;
+/// The archive has this long to store what the journal holds.
+const DRAIN_WITHIN: Duration = Duration::from_mins(3);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadBackError {
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("readings of {vehicle_id} came in a form that was not expected: {source}")]
+    Form { vehicle_id: String, source: serde_json::Error },
+    #[error("the archive still lagged {lag_bytes} bytes behind after {DRAIN_WITHIN:?}")]
+    Lag { lag_bytes: f64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Comparison {
+    pub stored: u64,
+    /// Acknowledged and not there.
+    pub missing: u64,
+    pub stored_twice: u64,
+    pub with_score: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    readings: Vec<Stored>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stored {
+    recorded_at: String,
+    score: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Quarantine {
+    counts: HashMap<String, u64>,
+}
+
+/// Waits until the archive has stored everything that is in the journal.
+pub async fn wait_until_stored(client: &mut Client) -> Result<Duration, ReadBackError> {
+    let since = Instant::now();
+    loop {
+        let page = client.get_ok("/metrics").await?;
+        let lag_bytes = exposition::total(&String::from_utf8_lossy(&page), metrics::ARCHIVE_LAG_BYTES).unwrap_or(0.0);
+        if lag_bytes < 1.0 {
+            return Ok(since.elapsed());
+        }
+        if since.elapsed() > DRAIN_WITHIN {
+            return Err(ReadBackError::Lag { lag_bytes });
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub async fn compare(client: &mut Client, ledger: &Ledger) -> Result<Comparison, ReadBackError> {
+    let mut by_vehicle: HashMap<u32, Vec<i64>> = HashMap::new();
+    for entry in &ledger.entries {
+        by_vehicle.entry(entry.vehicle).or_default().push(entry.recorded_at_micros);
+    }
+    let mut all = Comparison { stored: 0, missing: 0, stored_twice: 0, with_score: 0 };
+    for (vehicle, acknowledged) in by_vehicle {
+        let stored = stored_of(client, &vehicle_id(vehicle)).await?;
+        all.with_score += stored.iter().filter(|(_, has_score)| *has_score).count() as u64;
+        let (missing, stored_twice) = differences(&acknowledged, stored.iter().map(|(recorded_at, _)| *recorded_at).collect());
+        all.stored += stored.len() as u64;
+        all.missing += missing;
+        all.stored_twice += stored_twice;
+    }
+    Ok(all)
+}
+
+pub async fn quarantined(client: &mut Client) -> Result<u64, ReadBackError> {
+    let body = client.get_ok("/api/v1/quarantine").await?;
+    let quarantine: Quarantine = serde_json::from_slice(&body)
+        .map_err(|source| ReadBackError::Form { vehicle_id: "the quarantine".to_owned(), source })?;
+    Ok(quarantine.counts.values().sum())
+}
+
+/// What is acknowledged and not stored, and what is stored more than once.
+fn differences(acknowledged: &[i64], mut stored: Vec<i64>) -> (u64, u64) {
+    stored.sort_unstable();
+    let missing = acknowledged.iter().filter(|recorded_at| stored.binary_search(recorded_at).is_err()).count();
+    let twice = stored.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    (missing as u64, twice as u64)
+}
+
+async fn stored_of(client: &mut Client, vehicle_id: &str) -> Result<Vec<(i64, bool)>, ReadBackError> {
+    let mut stored = Vec::new();
+    let mut after = String::new();
+    loop {
+        let body = client.get_ok(&format!("/api/v1/vehicles/{vehicle_id}/readings?limit={PAGE}{after}")).await?;
+        let page: Page =
+            serde_json::from_slice(&body).map_err(|source| ReadBackError::Form { vehicle_id: vehicle_id.to_owned(), source })?;
+        stored.extend(page.readings.iter().filter_map(|reading| {
+            let recorded_at: Timestamp = reading.recorded_at.parse().ok()?;
+            Some((recorded_at.as_micros(), reading.score.is_some()))
+        }));
+        match page.next_cursor {
+            Some(cursor) => after = format!("&cursor={cursor}"),
+            None => return Ok(stored),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_missing_and_one_doubled_reading_are_seen() {
+        assert_eq!(differences(&[1, 2, 3], vec![3, 1, 3, 9]), (1, 1));
+        assert_eq!(differences(&[1, 2, 3], vec![3, 2, 1]), (0, 0));
+    }
+}

@@ -1,0 +1,126 @@
+//! The command line: what each command is called and takes. Data goes to stdout, messages to stderr.
+
+mod bench;
+mod features;
+mod replay;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::settings::{Settings, SettingsError, Sources};
+
+/// Fleet telemetry with in-process anomaly scoring.
+#[derive(Debug, Parser)]
+#[command(name = "odograph", version, about, max_term_width = 120, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Receive, score and keep the readings of a fleet
+    Run(run::RunArguments),
+    /// Send recorded drives again, each file as a vehicle
+    Replay(replay::ReplayArgs),
+    /// The features that models name: list them, or export a training set
+    #[command(subcommand)]
+    Features(features::FeaturesCommand),
+    /// Measure this machine and this build
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Show or check the settings
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the settings in force, all of them, as TOML
+    Show(ConfigArguments),
+    /// Say whether the settings are right, with every mistake at once
+    Check(ConfigArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigArguments {
+    /// Settings file (see odograph.toml for all settings)
+    #[arg(long, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+}
+
+/// What a CI job can tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    CheckFailed = 1,
+    Settings = 3,
+    DependencyDown = 4,
+    Refused = 5,
+}
+
+/// A failure with its exit code; all others exit with 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub exit: Exit,
+    pub message: String,
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self { exit: Exit::Settings, message: error.to_string() }
+    }
+}
+
+/// Parses, runs, and turns an error into a message and an exit code. Usage errors exit with 2.
+#[must_use]
+pub fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    match execute(line.command) {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprintln!("odograph: {error:#}");
+            let exit = error.downcast_ref::<Failure>().map_or(Exit::CheckFailed, |failure| failure.exit);
+            ExitCode::from(exit as u8)
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments)?,
+        Command::Replay(arguments) => return replay::run(&arguments),
+        Command::Features(command) => return features::run(&command),
+        Command::Bench(command) => bench::run(command)?,
+        Command::Config { command: ConfigCommand::Show(arguments) } => print!("{}", load(&arguments)?.to_toml()),
+        Command::Config { command: ConfigCommand::Check(arguments) } => {
+            load(&arguments)?;
+            eprintln!("The settings are right.");
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut CommandLine::command(), "odograph", &mut std::io::stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(arguments: &ConfigArguments) -> Result<Settings, Failure> {
+    let sources = Sources { file: arguments.config.clone(), environment: Settings::environment(), flags: Vec::new() };
+    Ok(Settings::load(&sources)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        CommandLine::command().debug_assert();
+    }
+}

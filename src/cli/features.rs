@@ -1,0 +1,273 @@
+//! `odograph features`: training sets from history with the code that scores, and the list of all features.
+//! Computes none itself: `analytics::features`.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::replay::{RefusedByReason, refused_by_reason, report_refused};
+use crate::analytics::features::{FeaturePlan, describe};
+use crate::analytics::window::{Insertion, Window, WindowLimits};
+use crate::domain::{Reading, SignalTable, VehicleId};
+use crate::settings::{self, Interval};
+use crate::wire::history::{Column, ColumnMap, ColumnType, HistoryReader, ReadOptions, TableWriter};
+
+const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum FeaturesCommand {
+    /// Computes features of recorded history, as the lanes would on its arrival.
+    Export(ExportArgs),
+    /// Every feature there is: name, unit, meaning and formula.
+    List(ListArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// CSV, gzipped CSV or Parquet files, in the order in which their readings arrive.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What the columns mean: `kit_obd2`, `carobd`, `envirocar`, `odograph`, or a TOML file.
+    #[arg(long, value_name = "MAP")]
+    pub columns: String,
+    /// Names with commas between, or `@FILE`: a JSON list of names, or an object that has one under `features`.
+    #[arg(long, value_name = "LIST|@FILE")]
+    pub features: String,
+    /// Of every interval of this length, only the last reading of each vehicle, such as `1s`.
+    #[arg(long, value_name = "INTERVAL")]
+    pub every: Option<Interval>,
+    /// Put before every vehicle id, with a dash between.
+    #[arg(long = "as", value_name = "PREFIX")]
+    pub prefix: Option<String>,
+    /// What to write: a name that ends in `.parquet` or `.csv`.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Summary {
+    schema_version: u32,
+    files: usize,
+    vehicles: usize,
+    rows: u64,
+    refused: RefusedByReason,
+    thinned: u64,
+    duplicates: u64,
+    /// Rows whose window had lost steps for want of memory: features that need them are missing.
+    cut: u64,
+    features: usize,
+    exported: u64,
+    out: PathBuf,
+}
+
+/// Runs the command to its end. `export` prints a JSON line on stdout.
+///
+/// # Errors
+/// Where a name, a file or a map is wrong; the output file appears only when it is complete.
+pub fn run(command: &FeaturesCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        FeaturesCommand::Export(args) => export(args)?,
+        FeaturesCommand::List(args) => list(args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(args: &ListArgs) -> anyhow::Result<()> {
+    let all = describe(&SignalTable::default());
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &all)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    for feature in all {
+        let unit = if feature.unit.is_empty() { String::new() } else { format!(" [{}]", feature.unit) };
+        writeln!(out, "{}{unit}: {}; {}", feature.name, feature.meaning, feature.formula)?;
+    }
+    Ok(())
+}
+
+fn export(args: &ExportArgs) -> anyhow::Result<()> {
+    let table = Arc::new(SignalTable::default());
+    let map = ColumnMap::load(&args.columns, &table)?;
+    let names = feature_names(&args.features)?;
+    let mut exporter = Exporter::new(&names, &table)?;
+    let columns = names.iter().map(|name| Column { name: name.clone(), number: ColumnType::F32 }).collect();
+    let mut writer = TableWriter::create(&args.out, columns)?;
+    let read = ReadOptions { every: args.every.map(Interval::duration), vehicle_prefix: args.prefix.clone() };
+    let mut counts = Vec::with_capacity(args.files.len());
+    for path in &args.files {
+        let mut rows = HistoryReader::open(path, &map, Arc::clone(&table), &read)?;
+        for row in rows.by_ref() {
+            let reading = row?.reading;
+            if let Some(values) = exporter.row(&reading) {
+                writer.row(&reading.vehicle_id, reading.recorded_at, values)?;
+            }
+        }
+        report_refused(path, rows.counts());
+        counts.push(rows.counts().clone());
+    }
+    let exported = writer.finish()?;
+    let summary = Summary {
+        schema_version: SCHEMA_VERSION,
+        files: args.files.len(),
+        vehicles: exporter.windows.len(),
+        rows: counts.iter().map(|counts| counts.rows).sum(),
+        refused: refused_by_reason(&counts),
+        thinned: counts.iter().map(|counts| counts.thinned).sum(),
+        duplicates: exporter.duplicates,
+        cut: exporter.cut,
+        features: names.len(),
+        exported,
+        out: args.out.clone(),
+    };
+    println!("{}", serde_json::to_string(&summary).context("could not write the summary")?);
+    Ok(())
+}
+
+/// The window of every vehicle and the features of its newest reading: what a lane does before it scores.
+struct Exporter {
+    plan: FeaturePlan,
+    limits: WindowLimits,
+    windows: HashMap<VehicleId, Window>,
+    row: Vec<f32>,
+    values: Vec<f64>,
+    duplicates: u64,
+    cut: u64,
+}
+
+impl Exporter {
+    fn new(names: &[String], table: &SignalTable) -> anyhow::Result<Self> {
+        let plan = FeaturePlan::compile(names.iter().map(String::as_str), table)?;
+        let window_bytes = settings::Analytics::default().window_bytes.bytes();
+        let limits = WindowLimits::new(plan.keep(), usize::try_from(window_bytes).context("window_bytes")?);
+        let (row, values) = (vec![f32::NAN; plan.width()], Vec::with_capacity(plan.width()));
+        Ok(Self { plan, limits, windows: HashMap::new(), row, values, duplicates: 0, cut: 0 })
+    }
+
+    /// `None` for what a lane would not score either: a duplicate, or a reading from before its window.
+    fn row(&mut self, reading: &Reading) -> Option<&[f64]> {
+        let window = self.windows.entry(reading.vehicle_id.clone()).or_default();
+        if window.contains(reading.recorded_at, reading.fingerprint) {
+            self.duplicates += 1;
+            return None;
+        }
+        let Insertion::Step { step, cut } = window.insert(reading, &self.limits) else { return None };
+        self.cut += u64::from(cut);
+        self.plan.fill_row(window, step, &mut self.row);
+        self.values.clear();
+        self.values.extend(self.row.iter().map(|value| f64::from(*value)));
+        Some(&self.values)
+    }
+}
+
+/// The names of `a,b,c` or of a JSON file.
+fn feature_names(given: &str) -> anyhow::Result<Vec<String>> {
+    let names: Vec<String> = match given.strip_prefix('@') {
+        Some(path) => names_of_file(Path::new(path))?,
+        None => given.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
+    };
+    ensure!(!names.is_empty(), "--features names none; `odograph features list` shows all");
+    Ok(names)
+}
+
+fn names_of_file(path: &Path) -> anyhow::Result<Vec<String>> {
+    let text = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+    let json: serde_json::Value = serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+    let list = match json {
+        serde_json::Value::Object(mut object) => match object.remove("features") {
+            Some(list) => list,
+            None => bail!("{} has no \"features\"", path.display()),
+        },
+        list => list,
+    };
+    serde_json::from_value(list).with_context(|| format!("the features of {} are no list of names", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/history").join(name)
+    }
+
+    fn export_csv(file: &str, columns: &str, features: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("features.csv");
+        let args = ExportArgs {
+            files: vec![fixture(file)],
+            columns: columns.to_owned(),
+            features: features.to_owned(),
+            every: None,
+            prefix: None,
+            out: out.clone(),
+        };
+        export(&args).unwrap();
+        std::fs::read_to_string(out).unwrap()
+    }
+
+    #[test]
+    fn rows_hold_the_features_as_of_their_reading_and_nothing_where_missing() {
+        let csv = export_csv(
+            "2017-07-05_kit_like.csv",
+            "kit_obd2",
+            "engine_speed_rpm, engine_speed_rpm.delta, coolant_temperature_celsius.mean_1m",
+        );
+        let expected = "\
+vehicle_id,recorded_at,engine_speed_rpm,engine_speed_rpm.delta,coolant_temperature_celsius.mean_1m
+2017-07-05_kit_like,2017-07-05T05:59:58.2Z,,,31
+2017-07-05_kit_like,2017-07-05T05:59:58.9Z,0,,31
+2017-07-05_kit_like,2017-07-05T05:59:59.1Z,700,700,31
+2017-07-05_kit_like,2017-07-05T05:59:59.9Z,720,20,31.25
+2017-07-05_kit_like,2017-07-05T06:00:00.1Z,,,31.4
+";
+        assert_eq!(csv, expected);
+    }
+
+    #[test]
+    fn a_reading_that_comes_twice_is_exported_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("twice.csv");
+        let row = "truck-7,2026-11-24T03:17:00Z,50\n";
+        std::fs::write(&path, format!("vehicle_id,recorded_at,speed_km_per_h\n{row}{row}")).unwrap();
+        let out = folder.path().join("features.csv");
+        let args = ExportArgs {
+            files: vec![path],
+            columns: "odograph".to_owned(),
+            features: "speed_km_per_h.count_5m".to_owned(),
+            every: None,
+            prefix: None,
+            out: out.clone(),
+        };
+        export(&args).unwrap();
+        assert_eq!(std::fs::read_to_string(out).unwrap().lines().count(), 2);
+    }
+
+    #[test]
+    fn names_come_from_a_list_or_from_a_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("contract.json");
+        for text in [r#"{"name": "engine", "features": ["gear", "hour_sin"]}"#, r#"["gear", "hour_sin"]"#] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(feature_names(&format!("@{}", path.display())).unwrap(), ["gear", "hour_sin"]);
+        }
+        assert_eq!(feature_names("gear, hour_sin,").unwrap(), ["gear", "hour_sin"]);
+        assert!(feature_names(" ").is_err());
+        std::fs::write(&path, "{}").unwrap();
+        assert!(feature_names(&format!("@{}", path.display())).unwrap_err().to_string().contains("features"));
+    }
+}

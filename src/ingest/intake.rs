@@ -1,0 +1,200 @@
+//! What every way in does with a message: decode it, hand it to its lane, wait for the promise, count it. Knows no protocol.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::counts::Counts;
+use crate::clock;
+use crate::domain::{Delivery, Outcome, Quarantined, Reason, Receipt, SignalTable, Slot, Source, Timestamp, VehicleId};
+use crate::settings;
+use crate::wire::Refusal;
+use crate::wire::decode::{DecodeContext, Decoded, Format, Refused, decode, quarantine};
+
+/// One message of one vehicle, as it came.
+#[derive(Debug, Clone)]
+pub struct Message<'a> {
+    pub source: Source,
+    /// From the address; checked here.
+    pub vehicle_id: &'a str,
+    pub payload: Bytes,
+    /// From a content type; `None`: told by the first byte.
+    pub format: Option<Format>,
+}
+
+/// What became of a message; all of it is durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    pub accepted: u32,
+    pub duplicates: u32,
+    /// Acknowledged all the same: the sender would repeat them for ever.
+    pub quarantined: Vec<NotBelieved>,
+}
+
+/// One element of a message that was quarantined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotBelieved {
+    pub index: u32,
+    /// A stable code, such as `json_syntax`.
+    pub reason: &'static str,
+    pub detail: Box<str>,
+}
+
+/// The sender must not be told that its message was taken, and will send it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotPromised {
+    #[error("as much is waiting to be made durable as may")]
+    Full,
+    #[error("the process is stopping")]
+    Stopped,
+    #[error("the message could not be made durable")]
+    Lost,
+}
+
+type Delivering = Pin<Box<dyn Future<Output = Result<(), NotPromised>> + Send>>;
+
+/// The lanes, as the ways in see them.
+#[derive(Clone)]
+pub struct Inlet {
+    deliver: Arc<dyn Fn(Delivery) -> Delivering + Send + Sync>,
+    try_deliver: Arc<dyn Fn(Delivery) -> Result<(), NotPromised> + Send + Sync>,
+}
+
+impl Inlet {
+    /// `deliver` waits while the lane is full, `try_deliver` says so.
+    pub fn new<Deliver, Waiting, TryDeliver>(deliver: Deliver, try_deliver: TryDeliver) -> Self
+    where
+        Deliver: Fn(Delivery) -> Waiting + Send + Sync + 'static,
+        Waiting: Future<Output = Result<(), NotPromised>> + Send + 'static,
+        TryDeliver: Fn(Delivery) -> Result<(), NotPromised> + Send + Sync + 'static,
+    {
+        Self { deliver: Arc::new(move |delivery| Box::pin(deliver(delivery))), try_deliver: Arc::new(try_deliver) }
+    }
+}
+
+/// Shared by all ways in. Dropped with the last of them, which is how lanes learn that nothing more comes.
+pub struct Intake {
+    inlet: Inlet,
+    table: Arc<SignalTable>,
+    max_payload_bytes: u64,
+    retention: Duration,
+    counts: Counts,
+}
+
+impl Intake {
+    /// Counts in the recorder that is installed now.
+    #[must_use]
+    pub fn new(inlet: Inlet, table: Arc<SignalTable>, settings: &settings::Ingest) -> Self {
+        Self {
+            inlet,
+            table,
+            max_payload_bytes: settings.max_payload.bytes(),
+            retention: settings.retention.duration(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Returns once everything in the message is durable; waits as long as lanes are full.
+    ///
+    /// # Errors
+    /// Where nothing was promised: then the sender must hear nothing good.
+    pub async fn accept(&self, message: Message<'_>) -> Result<Answer, NotPromised> {
+        let (delivery, pending) = self.prepare(&message);
+        (self.inlet.deliver)(delivery).await?;
+        self.settle(pending).await
+    }
+
+    /// Like [`Intake::accept`], but does not wait for room.
+    ///
+    /// # Errors
+    /// [`NotPromised::Full`] where lanes have no room; else as [`Intake::accept`].
+    pub async fn accept_if_room(&self, message: Message<'_>) -> Result<Answer, NotPromised> {
+        let (delivery, pending) = self.prepare(&message);
+        (self.inlet.try_deliver)(delivery)?;
+        self.settle(pending).await
+    }
+
+    /// Quarantines a message that is none for a vehicle, such as one on a strange topic.
+    ///
+    /// # Errors
+    /// As [`Intake::accept`].
+    pub async fn refuse(&self, message: Message<'_>, refusal: &Refusal) -> Result<Answer, NotPromised> {
+        let (delivery, pending) = pend(Slot::of(message.vehicle_id), message.source, refused(&message, clock::now(), refusal));
+        (self.inlet.deliver)(delivery).await?;
+        self.settle(pending).await
+    }
+
+    /// Counts a message that was refused and is not kept.
+    pub fn count_refused(&self, reason: Reason, vehicle_id: &str, detail: &str) {
+        self.counts.quarantined(reason, vehicle_id, detail, clock::now());
+    }
+
+    fn prepare(&self, message: &Message<'_>) -> (Delivery, Pending) {
+        let received_at = clock::now();
+        let bytes = message.payload.len() as u64;
+        if bytes > self.max_payload_bytes {
+            let detail = format!("{bytes} bytes, {} are allowed", self.max_payload_bytes);
+            let refusal = Refusal::new(Reason::PayloadTooLarge, detail);
+            return pend(Slot::of(message.vehicle_id), message.source, refused(message, received_at, &refusal));
+        }
+        let vehicle_id = match VehicleId::new(message.vehicle_id) {
+            Ok(vehicle_id) => vehicle_id,
+            Err(error) => {
+                let refusal = Refusal::new(Reason::VehicleIdInvalid, error.to_string());
+                return pend(Slot::of(message.vehicle_id), message.source, refused(message, received_at, &refusal));
+            }
+        };
+        let context = DecodeContext {
+            vehicle_id: &vehicle_id,
+            received_at,
+            source: message.source,
+            retention: self.retention,
+            table: &self.table,
+            format: message.format,
+        };
+        let decoded = decode(&message.payload, &context);
+        self.counts.rejected(&decoded.readings);
+        pend(vehicle_id.slot(), message.source, decoded)
+    }
+
+    async fn settle(&self, pending: Pending) -> Result<Answer, NotPromised> {
+        let Outcome { accepted, duplicates } = pending.outcome.await.map_err(|_dropped_unkept| NotPromised::Lost)?;
+        self.counts.readings(pending.source, accepted, duplicates);
+        let now = clock::now();
+        for (reason, one) in &pending.quarantined {
+            self.counts.quarantined(*reason, &pending.vehicle_id, &one.detail, now);
+        }
+        let quarantined = pending.quarantined.into_iter().map(|(_, one)| one).collect();
+        Ok(Answer { accepted, duplicates, quarantined })
+    }
+}
+
+/// What is remembered of a delivery while it travels.
+struct Pending {
+    outcome: oneshot::Receiver<Outcome>,
+    source: Source,
+    /// For the log; empty where nothing was refused.
+    vehicle_id: Box<str>,
+    quarantined: Vec<(Reason, NotBelieved)>,
+}
+
+fn pend(slot: Slot, source: Source, decoded: Decoded) -> (Delivery, Pending) {
+    let Decoded { readings, quarantined } = decoded;
+    let (receipt, outcome) = Receipt::new();
+    let vehicle_id = quarantined.first().map(|one| one.vehicle_id.clone()).unwrap_or_default();
+    let not_believed =
+        |one: &Quarantined| (one.reason, NotBelieved { index: one.index, reason: one.reason.code(), detail: one.detail.clone() });
+    let pending = Pending { outcome, source, vehicle_id, quarantined: quarantined.iter().map(not_believed).collect() };
+    (Delivery { slot, readings, quarantined, receipt }, pending)
+}
+
+fn refused(message: &Message<'_>, received_at: Timestamp, refusal: &Refusal) -> Decoded {
+    let Message { source, vehicle_id, ref payload, .. } = *message;
+    let quarantined = quarantine(Refused { payload, vehicle_id, received_at, source, index: 0 }, refusal);
+    Decoded { readings: Vec::new(), quarantined: vec![quarantined] }
+}

@@ -1,0 +1,7 @@
+//! The integration tests, one binary: they run the real `odograph` and talk to it as the outside does.
+
+mod bad_input;
+mod floors;
+mod kill;
+mod line;
+mod support;
