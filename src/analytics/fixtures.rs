@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::model::Runtime;
-use crate::domain::{Reading, SignalId, SignalValues, Timestamp, VehicleId};
+use super::model::{Model, Runtime};
+use crate::domain::{Reading, SignalId, SignalTable, SignalValues, Timestamp, VehicleId};
 
 /// Seconds after a moment in November 2025.
 pub fn at(seconds: i64) -> Timestamp {
@@ -48,4 +48,8 @@ pub fn runtime() -> Runtime {
 pub fn model_file(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(format!("{name}.onnx"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub fn model(name: &str) -> Model {
+    Model::load(&runtime(), &model_file(name), &SignalTable::default()).unwrap()
 }

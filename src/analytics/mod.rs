@@ -6,6 +6,10 @@ pub mod contract;
 pub mod features;
 #[cfg(test)]
 mod fixtures;
+pub mod lane;
+pub mod lanes;
 pub mod model;
 pub mod onnx_file;
+pub mod scoring;
+pub mod vehicle;
 pub mod window;

@@ -24,7 +24,8 @@ pub struct Recovery {
     pub vehicles: Vec<SavedVehicle>,
     /// The number of each slot's next frame; counts checkpoint and tail.
     pub next_arrival: Box<[u64; SLOTS as usize]>,
-    /// Frames that no saved state stands for, in journal order.
+    /// Frames that no saved state stands for, in journal order. A vehicle that has one has changed since it was saved, and
+    /// belongs into its lane's next checkpoint.
     pub tail: Tail,
     /// Damaged places between intact frames, in the tail and among the checkpoints. What stood there is lost. Places before the
     /// tail are met, and counted, by the consumers.

@@ -24,7 +24,8 @@ struct State {
     names: BTreeMap<PathBuf, usize>,
     synced_names: BTreeMap<PathBuf, usize>,
     faults: Faults,
-    syncs: u64,
+    /// By name of file.
+    syncs: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Default)]
@@ -53,8 +54,8 @@ impl SimulatedDisk {
         self.state().faults = faults;
     }
 
-    pub fn syncs(&self) -> u64 {
-        self.state().syncs
+    pub fn syncs_of(&self, path: &Path) -> u64 {
+        self.state().syncs.get(path.file_name().unwrap().to_str().unwrap()).copied().unwrap_or(0)
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -77,7 +78,7 @@ impl SimulatedDisk {
         });
         let inodes = inodes.collect();
         let (names, synced_names) = (names.clone(), names.clone());
-        Self(Arc::new(Mutex::new(State { inodes, names, synced_names, faults: Faults::default(), syncs: 0 })))
+        Self(Arc::new(Mutex::new(State { inodes, names, synced_names, ..State::default() })))
     }
 
     /// The same disk with only the first `kept_bytes` of the newest unsynced write to a file.
@@ -107,11 +108,6 @@ impl SimulatedDisk {
         let inode = state.names[path];
         state.inodes[inode].bytes[bit / 8] ^= 1 << (bit % 8);
         state.inodes[inode].synced = state.inodes[inode].bytes.clone();
-    }
-
-    /// Another disk with the same contents.
-    pub fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -248,7 +244,7 @@ impl DiskFile for SimulatedFile {
             }
             *left -= 1;
         }
-        state.syncs += 1;
+        *state.syncs.entry(self.name.clone()).or_default() += 1;
         let inode = &mut state.inodes[self.inode];
         inode.synced = inode.bytes.clone();
         inode.unsynced.clear();

@@ -128,11 +128,12 @@ impl Writer {
             current.synced_to = self.end;
             group.bytes.clear();
         }
+        // Before the receipts: what somebody was answered for can be read.
+        self.progress.advance(self.end);
         for mut batch in group.batches.drain(..) {
             batch.keep_promises();
             self.recycling.give(batch);
         }
-        self.progress.advance(self.end);
         for saved in group.checkpoints.drain(..) {
             // It ends before us only by failing, and then the process is ending.
             let _failed = self.checkpoints.send(saved);

@@ -1,10 +1,12 @@
 //! What goes in comes out: over segments, restarts, cursors, and with the folder locked.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::support::{DIRECTORY, PATIENCE, Running, arrivals, contents, drain, eventually, settings, slot};
 use crate::domain::{Outcome, Receipt};
 use crate::journal::simulated_disk::SimulatedDisk;
+use crate::journal::space::segment_path;
 use crate::journal::{Batch, Checkpoint, JournalError, More};
 
 fn segments(disk: &SimulatedDisk) -> usize {
@@ -61,7 +63,7 @@ fn a_frame_larger_than_a_segment_gets_a_segment_of_its_own() {
     let settings = settings(16, 1_024);
     let (running, _) = Running::open(&disk, &settings);
     for arrival in 0..3 {
-        running.keep(1, arrival, &[7; 50_000]);
+        running.keep(1, arrival, &vec![7; 50_000]);
         running.keep(2, arrival, &[8; 10]);
     }
     let mut reader = running.journal.reader("archive").unwrap();
@@ -152,7 +154,8 @@ fn a_batch_of_promises_alone_is_answered_without_touching_the_disk() {
     let disk = SimulatedDisk::default();
     let (running, _) = Running::open(&disk, &settings(16, 1_024));
     running.keep(1, 0, b"original");
-    let syncs = disk.syncs();
+    let path = segment_path(Path::new(DIRECTORY), 0);
+    let syncs = disk.syncs_of(&path);
     let mut batch = Batch::new();
     let (receipt, outcome) = Receipt::new();
     batch.promise(receipt, Outcome { accepted: 0, duplicates: 1 });
@@ -160,7 +163,7 @@ fn a_batch_of_promises_alone_is_answered_without_touching_the_disk() {
     assert!(recycled.is_empty());
     recycled.clear();
     assert_eq!(outcome.blocking_recv().unwrap().duplicates, 1);
-    assert_eq!(disk.syncs(), syncs);
+    assert_eq!(disk.syncs_of(&path), syncs);
 }
 
 #[test]

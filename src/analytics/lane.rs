@@ -1,0 +1,244 @@
+//! One lane's work on one batch: place every reading in its window, score all of them together, encode what came of it. Waits for
+//! nothing and reads no clock: `lanes` brings the deliveries and the time.
+
+mod counters;
+mod saved;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::scoring::Scoring;
+use super::vehicle::Vehicle;
+use super::window::{SignalLayout, WindowLimits};
+use crate::domain::{
+    Assessment, Delivery, ModelScore, NotScored, Outcome, Quarantined, Reading, SignalTable, Slot, Timestamp, Timing, VehicleId,
+};
+use crate::journal::Batch;
+use crate::wire::record::{Assessed, RecordEncoder};
+
+pub use counters::LaneCounters;
+pub use saved::{CHECKPOINT_GROUPS_MAX, RestoreError};
+
+/// Of the configuration, as long as there is one per process.
+const REVISION: u64 = 1;
+
+/// What a lane needs from outside.
+#[derive(Debug)]
+pub struct LaneParts {
+    pub table: Arc<SignalTable>,
+    pub scoring: Scoring,
+    pub window_bytes: usize,
+    /// Vehicles are saved in this many groups, one after another.
+    pub checkpoint_groups: usize,
+}
+
+/// Owns the vehicles of its slots.
+#[derive(Debug)]
+pub struct Lane {
+    table: Arc<SignalTable>,
+    encoder: RecordEncoder,
+    scoring: Scoring,
+    limits: WindowLimits,
+    layout: SignalLayout,
+    index: HashMap<VehicleId, u32>,
+    vehicles: Vec<Owned>,
+    slots: Vec<SlotState>,
+    /// Vehicles by group of slots that are not as they were saved.
+    changed: Vec<Vec<u32>>,
+    counters: LaneCounters,
+    /// What the first pass over a batch found out about each reading; used again.
+    found: Vec<Found>,
+    /// Scores of one reading; used again.
+    scores: Vec<ModelScore>,
+    /// Vehicles with an entry in the list of newest assessments, in its order; used again.
+    published: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Owned {
+    id: VehicleId,
+    slot: Slot,
+    state: Vehicle,
+    has_changed: bool,
+    /// Where its newest assessment of this batch stands in the list to publish.
+    newest_at: Option<u32>,
+}
+
+/// What a lane keeps per slot, whether the slot is its own or not: two numbers each.
+#[derive(Debug, Clone, Copy, Default)]
+struct SlotState {
+    next_arrival: u64,
+    has_changed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    Duplicate,
+    Reading { vehicle: u32, timing: Timing, judged: Result<usize, NotScored> },
+}
+
+impl Lane {
+    /// A lane without vehicles, whose slots begin with the given numbers.
+    ///
+    /// # Panics
+    /// Where there are no numbers for all slots, or no group.
+    #[must_use]
+    pub fn new(parts: LaneParts, next_arrival: &[u64]) -> Self {
+        assert!(parts.checkpoint_groups > 0, "there is at least one group");
+        let limits = WindowLimits::new(parts.scoring.keep(), parts.window_bytes);
+        let slots = next_arrival.iter().map(|next_arrival| SlotState { next_arrival: *next_arrival, has_changed: false });
+        Self {
+            encoder: RecordEncoder::new(Arc::clone(&parts.table)),
+            layout: SignalLayout::of(&parts.table),
+            table: parts.table,
+            scoring: parts.scoring,
+            limits,
+            index: HashMap::new(),
+            vehicles: Vec::new(),
+            slots: slots.collect(),
+            changed: vec![Vec::new(); parts.checkpoint_groups],
+            counters: LaneCounters::default(),
+            found: Vec::new(),
+            scores: Vec::new(),
+            published: Vec::new(),
+        }
+    }
+
+    /// Assesses all deliveries, emptying the list. Frames and promises go to `batch` in the order of the deliveries, so that a
+    /// duplicate is promised after its original; the newest assessment of every vehicle that moved is appended to `newest`.
+    pub fn assess(&mut self, deliveries: &mut Vec<Delivery>, batch: &mut Batch, newest: &mut Vec<Assessment>) {
+        self.scoring.clear();
+        self.found.clear();
+        for delivery in &*deliveries {
+            for reading in &delivery.readings {
+                let found = self.place(delivery.slot, reading);
+                self.found.push(found);
+            }
+        }
+        self.scoring.run();
+        let mut next = 0;
+        for delivery in deliveries.drain(..) {
+            let mut outcome = Outcome::default();
+            for quarantined in &delivery.quarantined {
+                self.quarantine(delivery.slot, quarantined, batch);
+            }
+            for reading in delivery.readings {
+                let found = self.found[next];
+                next += 1;
+                match found {
+                    Found::Duplicate => outcome.duplicates += 1,
+                    Found::Reading { vehicle, timing, judged } => {
+                        outcome.accepted += 1;
+                        self.conclude(Conclusion { reading, slot: delivery.slot, vehicle, timing, judged }, batch, newest);
+                    }
+                }
+            }
+            batch.promise(delivery.receipt, outcome);
+        }
+        for vehicle in self.published.drain(..) {
+            self.vehicles[vehicle as usize].newest_at = None;
+        }
+        self.counters.flush();
+    }
+
+    /// Logs, at most once a minute per lane, what models failed at since the last time.
+    pub fn report(&mut self, now: Timestamp) {
+        self.counters.report(&mut self.scoring, now);
+    }
+
+    /// First pass: the window as of this reading, and the row that waits for the models.
+    fn place(&mut self, slot: Slot, reading: &Reading) -> Found {
+        let vehicle = self.vehicle(slot, &reading.vehicle_id);
+        let state = &mut self.vehicles[vehicle as usize].state;
+        let Some(placed) = state.place(reading, &self.limits) else { return Found::Duplicate };
+        if placed.cut {
+            self.counters.windows_cut += 1;
+        }
+        let judged = match (placed.timing, placed.step) {
+            (Timing::Future, _) => Err(NotScored::Future),
+            (_, None) => Err(NotScored::BeforeWindow),
+            (timing, Some(step)) => Ok(self.scoring.add(&state.window, step, timing)),
+        };
+        Found::Reading { vehicle, timing: placed.timing, judged }
+    }
+
+    /// Last pass: one frame, the newest state, the newest assessment.
+    fn conclude(&mut self, conclusion: Conclusion, batch: &mut Batch, newest: &mut Vec<Assessment>) {
+        let Conclusion { reading, slot, vehicle, timing, judged } = conclusion;
+        self.scores.clear();
+        let judged = judged.and_then(|number| self.scoring.judged(number).scores(&mut self.scores));
+        let not_scored = judged.err();
+        self.counters.count(not_scored);
+        let arrival = self.take_arrival(slot);
+        let owned = &mut self.vehicles[vehicle as usize];
+        owned.state.note_arrival(arrival);
+        let moves = matches!(timing, Timing::InOrder | Timing::Delayed);
+        let assessed = Assessed { reading: &reading, timing, scores: &self.scores, not_scored, revision: REVISION };
+        batch.push(slot, arrival, |out| {
+            let start = out.len();
+            self.encoder.assessment(assessed, out);
+            if moves {
+                owned.state.set_newest(&out[start..], arrival);
+            }
+        });
+        if !owned.has_changed {
+            owned.has_changed = true;
+            let groups = self.changed.len();
+            self.changed[group_of(slot, groups)].push(vehicle);
+        }
+        if moves {
+            let scores = self.scores.clone();
+            let assessment = Assessment { reading, arrival, timing, scores, not_scored, revision: REVISION };
+            if let Some(place) = owned.newest_at {
+                newest[place as usize] = assessment;
+            } else {
+                owned.newest_at = Some(u32::try_from(newest.len()).expect("a batch is far below 4 billion readings"));
+                newest.push(assessment);
+                self.published.push(vehicle);
+            }
+        }
+    }
+
+    fn quarantine(&mut self, slot: Slot, quarantined: &Quarantined, batch: &mut Batch) {
+        let arrival = self.take_arrival(slot);
+        batch.push(slot, arrival, |out| RecordEncoder::quarantined(quarantined, out));
+    }
+
+    fn take_arrival(&mut self, slot: Slot) -> u64 {
+        let state = &mut self.slots[usize::from(slot.number())];
+        state.has_changed = true;
+        state.next_arrival += 1;
+        state.next_arrival - 1
+    }
+
+    fn vehicle(&mut self, slot: Slot, id: &VehicleId) -> u32 {
+        if let Some(vehicle) = self.index.get(id) {
+            return *vehicle;
+        }
+        self.own(slot, id.clone(), Vehicle::default())
+    }
+
+    fn own(&mut self, slot: Slot, id: VehicleId, state: Vehicle) -> u32 {
+        let vehicle = u32::try_from(self.vehicles.len()).expect("memory ends before 4 billion vehicles");
+        self.index.insert(id.clone(), vehicle);
+        self.vehicles.push(Owned { id, slot, state, has_changed: false, newest_at: None });
+        vehicle
+    }
+}
+
+/// A reading with all that was found out about it.
+struct Conclusion {
+    reading: Reading,
+    slot: Slot,
+    vehicle: u32,
+    timing: Timing,
+    judged: Result<usize, NotScored>,
+}
+
+/// Slots are saved in groups, so that a checkpoint is many small ones, each whole for its slots.
+fn group_of(slot: Slot, groups: usize) -> usize {
+    usize::from(slot.number()) % groups
+}
+
+#[cfg(test)]
+mod tests;

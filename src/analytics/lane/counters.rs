@@ -1,0 +1,92 @@
+//! What a lane counts, and the one line a minute about models that fail.
+
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, counter, histogram};
+use tracing::warn;
+
+use crate::analytics::scoring::Scoring;
+use crate::domain::{NotScored, Timestamp};
+use crate::metrics as names;
+
+const LOG_EVERY: Duration = Duration::from_mins(1);
+
+/// Handles are made once: looking one up costs more than a reading should.
+pub struct LaneCounters {
+    pub windows_cut: u64,
+    readings: u64,
+    scored: u64,
+    not_scored: Vec<u64>,
+    last_logged: Option<Timestamp>,
+    handles: Handles,
+}
+
+struct Handles {
+    batch_readings: Histogram,
+    scored: Counter,
+    not_scored: Vec<Counter>,
+    windows_cut: Counter,
+    model_failures: Counter,
+}
+
+impl Default for LaneCounters {
+    fn default() -> Self {
+        let reason = |reason: &NotScored| counter!(names::READINGS_NOT_SCORED, "reason" => reason.code());
+        Self {
+            windows_cut: 0,
+            readings: 0,
+            scored: 0,
+            not_scored: vec![0; NotScored::ALL.len()],
+            last_logged: None,
+            handles: Handles {
+                batch_readings: histogram!(names::LANE_BATCH_READINGS),
+                scored: counter!(names::READINGS_SCORED),
+                not_scored: NotScored::ALL.iter().map(reason).collect(),
+                windows_cut: counter!(names::WINDOWS_CUT),
+                model_failures: counter!(names::MODEL_FAILURES),
+            },
+        }
+    }
+}
+
+impl LaneCounters {
+    pub(super) fn count(&mut self, not_scored: Option<NotScored>) {
+        self.readings += 1;
+        match not_scored {
+            None => self.scored += 1,
+            Some(reason) => self.not_scored[reason as usize] += 1,
+        }
+    }
+
+    /// At the end of a batch.
+    pub(super) fn flush(&mut self) {
+        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+        self.handles.batch_readings.record(std::mem::take(&mut self.readings) as f64);
+        self.handles.scored.increment(std::mem::take(&mut self.scored));
+        self.handles.windows_cut.increment(std::mem::take(&mut self.windows_cut));
+        for (count, handle) in self.not_scored.iter_mut().zip(&self.handles.not_scored) {
+            if *count > 0 {
+                handle.increment(std::mem::take(count));
+            }
+        }
+    }
+
+    pub(super) fn report(&mut self, scoring: &mut Scoring, now: Timestamp) {
+        let is_quiet = self.last_logged.is_some_and(|last| now.since(last) < LOG_EVERY);
+        for (contract, failures) in scoring.take_failures() {
+            self.handles.model_failures.increment(failures.rows);
+            if is_quiet {
+                continue;
+            }
+            self.last_logged = Some(now);
+            let error = failures.error.map_or_else(|| "it gave no finite number".to_owned(), |error| error.to_string());
+            warn!(model = %contract.name, version = %contract.version, rows = failures.rows, error, "model failed, readings are kept unscored");
+        }
+    }
+}
+
+impl std::fmt::Debug for LaneCounters {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("LaneCounters").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! What a lane saves of its vehicles, and how it takes them up again: the saved states, then the frames since.
+
+use super::{Lane, group_of};
+use crate::analytics::vehicle::{StateError, Vehicle};
+use crate::domain::{Assessment, Timing, VehicleId, VehicleIdError};
+use crate::journal::{Checkpoint, Frame, SavedVehicle};
+use crate::wire::record::{Record, RecordError, decode_record};
+
+/// More groups than this would make checkpoints of next to nothing.
+pub const CHECKPOINT_GROUPS_MAX: usize = 600;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    #[error("the saved state of vehicle {vehicle_id:?} cannot be read: {error}")]
+    State { vehicle_id: String, error: StateError },
+    #[error("a saved state has the vehicle id {vehicle_id:?}: {error}")]
+    VehicleId { vehicle_id: String, error: VehicleIdError },
+    #[error("the newest assessment of vehicle {vehicle_id} cannot be read: {error}")]
+    Newest { vehicle_id: VehicleId, error: RecordError },
+}
+
+impl Lane {
+    /// The vehicles of one group of slots that changed since they were last saved; `None` where nothing did.
+    pub fn checkpoint(&mut self, group: usize) -> Option<Checkpoint> {
+        let groups = self.changed.len();
+        let mut checkpoint = Checkpoint::new();
+        let mut is_empty = true;
+        for slot in
+            (0..self.slots.len()).filter_map(|number| u16::try_from(number).ok().and_then(crate::domain::Slot::from_number))
+        {
+            let state = &mut self.slots[usize::from(slot.number())];
+            if state.has_changed && group_of(slot, groups) == group {
+                state.has_changed = false;
+                is_empty = false;
+                checkpoint.next_arrival(slot, state.next_arrival);
+            }
+        }
+        for vehicle in self.changed[group].drain(..) {
+            let owned = &mut self.vehicles[vehicle as usize];
+            owned.has_changed = false;
+            checkpoint.push(owned.slot, owned.id.as_str(), |out| owned.state.encode(&self.layout, out));
+        }
+        (!is_empty).then_some(checkpoint)
+    }
+
+    /// How many calls of [`Lane::checkpoint`] save everything.
+    #[must_use]
+    pub fn checkpoint_groups(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// Takes up a vehicle as it was saved.
+    ///
+    /// # Errors
+    /// Where the state is not what this version writes.
+    pub fn restore(&mut self, saved: SavedVehicle) -> Result<(), RestoreError> {
+        let SavedVehicle { slot, vehicle_id, state } = saved;
+        let id = match VehicleId::new(&vehicle_id) {
+            Ok(id) => id,
+            Err(error) => return Err(RestoreError::VehicleId { vehicle_id, error }),
+        };
+        let state = Vehicle::decode(&state, &self.layout).map_err(|error| RestoreError::State { vehicle_id, error })?;
+        self.own(slot, id, state);
+        Ok(())
+    }
+
+    /// Takes up a frame that no saved state stands for: the windows move as they did, nothing is scored again.
+    ///
+    /// # Errors
+    /// Where the record cannot be read.
+    pub fn replay(&mut self, frame: &Frame) -> Result<(), RecordError> {
+        self.slots[usize::from(frame.slot.number())].has_changed = true;
+        let Record::Assessment(assessment) = decode_record(&frame.payload, frame.arrival, &self.table)? else { return Ok(()) };
+        let vehicle = self.vehicle(frame.slot, &assessment.reading.vehicle_id);
+        let owned = &mut self.vehicles[vehicle as usize];
+        if owned.state.has_seen(frame.arrival) {
+            return Ok(());
+        }
+        owned.state.place(&assessment.reading, &self.limits);
+        owned.state.note_arrival(frame.arrival);
+        if matches!(assessment.timing, Timing::InOrder | Timing::Delayed) {
+            owned.state.set_newest(&frame.payload, frame.arrival);
+        }
+        if !owned.has_changed {
+            owned.has_changed = true;
+            let groups = self.changed.len();
+            self.changed[group_of(frame.slot, groups)].push(vehicle);
+        }
+        Ok(())
+    }
+
+    /// The newest assessment of every vehicle that has one.
+    pub fn newest(&self) -> impl Iterator<Item = Result<Assessment, RestoreError>> + '_ {
+        self.vehicles.iter().filter_map(|owned| {
+            let (record, arrival) = owned.state.newest()?;
+            let newest = |error| RestoreError::Newest { vehicle_id: owned.id.clone(), error };
+            match decode_record(record, arrival, &self.table) {
+                Ok(Record::Assessment(assessment)) => Some(Ok(*assessment)),
+                Ok(Record::Quarantined(_)) => Some(Err(newest(RecordError::Field { field: "assessment" }))),
+                Err(error) => Some(Err(newest(error))),
+            }
+        })
+    }
+}

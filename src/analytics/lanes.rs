@@ -1,0 +1,296 @@
+//! The threads of the lanes and the way to them. The rim of this module: it waits and is told the time, the thinking is in `lane`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::histogram;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::features::FeatureNameError;
+use super::lane::{CHECKPOINT_GROUPS_MAX, Lane, LaneParts, RestoreError};
+use super::model::{Model, ModelError, Runtime, RuntimeError};
+use super::scoring::Scoring;
+use crate::domain::{Assessment, Delivery, SLOTS, SignalTable, Slot, Timestamp};
+use crate::journal::{Batch, Journal, Recovery};
+use crate::settings;
+use crate::tasks::Tasks;
+use crate::{clock, metrics as names};
+
+/// Checkpoints and reports happen on these.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Newest assessments that a restart publishes at a time.
+const PUBLISH_CHUNK: usize = 1_024;
+
+/// Takes the newest assessment of every vehicle that a batch moved, and drains the list.
+pub type Publish = Box<dyn FnMut(&mut Vec<Assessment>) + Send>;
+
+/// What lanes are made of.
+pub struct LaneStart<'a, P> {
+    pub settings: &'a settings::Analytics,
+    pub table: Arc<SignalTable>,
+    pub models: Vec<ModelSource>,
+    /// The library of ONNX Runtime; loaded only if there are models.
+    pub library: PathBuf,
+    pub journal: Journal,
+    pub recovery: Recovery,
+    /// One per lane, by its number.
+    pub publish: P,
+    pub tasks: &'a Tasks,
+}
+
+/// A model file, read.
+#[derive(Debug, Clone)]
+pub struct ModelSource {
+    /// Where it came from, for messages.
+    pub origin: PathBuf,
+    pub file: Arc<[u8]>,
+}
+
+/// The way into the lanes. They end once every clone is dropped and all that was delivered is with the journal.
+#[derive(Debug, Clone)]
+pub struct LaneInlet(Arc<[mpsc::Sender<Message>]>);
+
+/// The lanes are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the lanes have ended")]
+pub struct Closed;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TryDeliverError {
+    #[error("the lane's inbox is full")]
+    Full(Delivery),
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error("model {}: {error}", origin.display())]
+    Model { origin: PathBuf, error: ModelError },
+    #[error("two models are called {name:?}: the second is {}", origin.display())]
+    SameName { name: Arc<str>, origin: PathBuf },
+    #[error(transparent)]
+    Features(#[from] FeatureNameError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error("could not start a lane's thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+#[derive(Debug)]
+enum Message {
+    Delivery(Delivery),
+    Tick(Timestamp),
+}
+
+impl LaneInlet {
+    /// Waits while that lane's inbox is full.
+    ///
+    /// # Errors
+    /// Where the lane has ended; the receipt is dropped unkept.
+    pub async fn deliver(&self, delivery: Delivery) -> Result<(), Closed> {
+        self.of(delivery.slot).send(Message::Delivery(delivery)).await.map_err(|_| Closed)
+    }
+
+    /// Does not wait.
+    ///
+    /// # Errors
+    /// Where the lane's inbox is full, with the delivery, or the lane has ended.
+    pub fn try_deliver(&self, delivery: Delivery) -> Result<(), TryDeliverError> {
+        self.of(delivery.slot).try_send(Message::Delivery(delivery)).map_err(|error| match error {
+            TrySendError::Full(Message::Delivery(delivery)) => TryDeliverError::Full(delivery),
+            TrySendError::Full(Message::Tick(_)) | TrySendError::Closed(_) => TryDeliverError::Closed(Closed),
+        })
+    }
+
+    fn of(&self, slot: Slot) -> &mpsc::Sender<Message> {
+        &self.0[lane_of(slot, self.0.len())]
+    }
+}
+
+/// Loads the models, takes up the vehicles as the last run left them, publishes their newest assessments, starts the threads.
+///
+/// # Errors
+/// [`StartError`] with the first thing that is wrong; nothing is running then.
+pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<LaneInlet, StartError> {
+    let count = lane_count(start.settings);
+    let mut lanes = build_lanes(&start, count)?;
+    restore(&mut lanes, start.recovery)?;
+    let mut publishers: Vec<Publish> = (0..count).map(&start.publish).collect();
+    for (lane, publish) in lanes.iter().zip(&mut publishers) {
+        publish_all(lane, publish);
+    }
+    let mut inlets = Vec::with_capacity(count);
+    for (lane, publish) in lanes.into_iter().zip(publishers) {
+        // Full: tasks wait, and what they have is not acknowledged.
+        let (inlet, inbox) = mpsc::channel(start.settings.inbox);
+        let (ended, has_ended) = watch::channel(());
+        start.tasks.spawn("lane ticks", tick(inlet.downgrade(), has_ended));
+        let thread = LaneThread { lane, inbox, publish, journal: start.journal.clone(), batch_max: start.settings.batch_max };
+        start.tasks.spawn_thread("lane", move || {
+            let result = thread.run();
+            drop(ended);
+            result
+        })?;
+        inlets.push(inlet);
+    }
+    Ok(LaneInlet(inlets.into()))
+}
+
+fn lane_count(settings: &settings::Analytics) -> usize {
+    match settings.lanes {
+        // The other half belongs to the tasks, the journal and the archive.
+        0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+        lanes => lanes.min(usize::from(SLOTS)),
+    }
+}
+
+/// Lanes own ranges of slots.
+pub(super) fn lane_of(slot: Slot, lanes: usize) -> usize {
+    usize::from(slot.number()) * lanes / usize::from(SLOTS)
+}
+
+fn build_lanes<P>(start: &LaneStart<'_, P>, count: usize) -> Result<Vec<Lane>, StartError> {
+    let runtime = if start.models.is_empty() { None } else { Some(Runtime::load(&start.library)?) };
+    let groups = usize::try_from(start.settings.checkpoint_every.duration().as_secs()).unwrap_or(usize::MAX);
+    let mut lanes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut models: Vec<Model> = Vec::with_capacity(start.models.len());
+        for source in &start.models {
+            let Some(runtime) = &runtime else { break };
+            let origin = || source.origin.clone();
+            let model = Model::load(runtime, &source.file, &start.table);
+            let model = model.map_err(|error| StartError::Model { origin: origin(), error })?;
+            let name = &model.contract().name;
+            if models.iter().any(|other| other.contract().name == *name) {
+                return Err(StartError::SameName { name: Arc::clone(name), origin: origin() });
+            }
+            models.push(model);
+        }
+        let parts = LaneParts {
+            table: Arc::clone(&start.table),
+            scoring: Scoring::new(models, &start.table, start.settings.batch_max)?,
+            window_bytes: usize::try_from(start.settings.window_bytes.bytes()).unwrap_or(usize::MAX),
+            checkpoint_groups: groups.clamp(1, CHECKPOINT_GROUPS_MAX),
+        };
+        lanes.push(Lane::new(parts, &*start.recovery.next_arrival));
+    }
+    Ok(lanes)
+}
+
+/// The saved states, then the frames since.
+fn restore(lanes: &mut [Lane], recovery: Recovery) -> Result<(), StartError> {
+    let count = lanes.len();
+    let (mut vehicles, mut frames, mut unreadable) = (0_usize, 0_usize, 0_usize);
+    for saved in recovery.vehicles {
+        vehicles += 1;
+        lanes[lane_of(saved.slot, count)].restore(saved)?;
+    }
+    for frame in recovery.tail {
+        frames += 1;
+        if let Err(error) = lanes[lane_of(frame.slot, count)].replay(&frame) {
+            // It stays in the journal, and the archive writer meets it too; only a window lacks a step.
+            unreadable += 1;
+            tracing::debug!(slot = frame.slot.number(), arrival = frame.arrival, %error, "could not read a frame");
+        }
+    }
+    tracing::info!(vehicles, frames, unreadable, "lanes took up where the last run ended");
+    Ok(())
+}
+
+fn publish_all(lane: &Lane, publish: &mut Publish) {
+    let mut newest = Vec::with_capacity(PUBLISH_CHUNK);
+    for assessment in lane.newest() {
+        match assessment {
+            Ok(assessment) => newest.push(assessment),
+            // The window is whole; the vehicle is shown again with its next reading.
+            Err(error) => tracing::error!(%error, "a vehicle's newest assessment is not shown"),
+        }
+        if newest.len() == PUBLISH_CHUNK {
+            publish(&mut newest);
+            newest.clear();
+        }
+    }
+    if !newest.is_empty() {
+        publish(&mut newest);
+    }
+}
+
+/// Tells a lane the time for as long as it lives, without keeping its inbox open.
+async fn tick(lane: mpsc::WeakSender<Message>, mut has_ended: watch::Receiver<()>) -> anyhow::Result<()> {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            // An error: the lane's end of it is gone.
+            _ended = has_ended.changed() => return Ok(()),
+            _ = interval.tick() => {}
+        }
+        let Some(lane) = lane.upgrade() else { return Ok(()) };
+        // Waits for its turn like everybody: under full load checkpoints must happen too.
+        tokio::select! {
+            _ended = has_ended.changed() => return Ok(()),
+            _sent = lane.send(Message::Tick(clock::now())) => {}
+        }
+    }
+}
+
+struct LaneThread {
+    lane: Lane,
+    inbox: mpsc::Receiver<Message>,
+    publish: Publish,
+    journal: Journal,
+    batch_max: usize,
+}
+
+impl LaneThread {
+    /// The heart of the product: wait for the first delivery, take everything else that is waiting, assess the batch, send it on.
+    fn run(mut self) -> anyhow::Result<()> {
+        let step_seconds = histogram!(names::LANE_STEP_SECONDS);
+        let mut messages = Vec::with_capacity(self.batch_max);
+        let mut deliveries = Vec::with_capacity(self.batch_max);
+        let mut newest = Vec::new();
+        let mut batch = Batch::new();
+        let mut next_group = 0;
+        while self.inbox.blocking_recv_many(&mut messages, self.batch_max) > 0 {
+            let mut tick = None;
+            for message in messages.drain(..) {
+                match message {
+                    Message::Delivery(delivery) => deliveries.push(delivery),
+                    Message::Tick(now) => tick = Some(now),
+                }
+            }
+            if !deliveries.is_empty() {
+                let began = Instant::now();
+                self.lane.assess(&mut deliveries, &mut batch, &mut newest);
+                step_seconds.record(began.elapsed());
+                (self.publish)(&mut newest);
+                newest.clear();
+                batch = self.journal.submit(batch)?;
+            }
+            if let Some(now) = tick {
+                self.lane.report(now);
+                self.save(next_group)?;
+                next_group = (next_group + 1) % self.lane.checkpoint_groups();
+            }
+        }
+        // So that the next start has nothing to replay.
+        (0..self.lane.checkpoint_groups()).try_for_each(|group| self.save(group))
+    }
+
+    fn save(&mut self, group: usize) -> anyhow::Result<()> {
+        if let Some(checkpoint) = self.lane.checkpoint(group) {
+            self.journal.checkpoint(checkpoint)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
