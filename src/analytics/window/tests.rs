@@ -27,9 +27,9 @@ fn steps_older_than_what_is_kept_leave_the_window() {
     for minute in 0..=30 {
         window.insert(&reading_at(minute * 60, &[(signal::SPEED, minute as f32)]), &limits(10, NO_LIMIT));
     }
-    assert_eq!(speeds(&window), (21..=30).map(|minute| minute as f32).collect::<Vec<_>>());
-    assert!(window.reaches_back_to(at(20 * 60)));
-    assert!(!window.reaches_back_to(at(20 * 60 - 1)));
+    assert_eq!(speeds(&window), (20..=30).map(|minute| minute as f32).collect::<Vec<_>>());
+    assert!(window.reaches_back_to(at(19 * 60)));
+    assert!(!window.reaches_back_to(at(19 * 60 - 1)));
 }
 
 #[test]
@@ -153,9 +153,9 @@ proptest! {
             }
             expected.sort_by_key(|(time, _)| *time);
             let newest = expected.last().unwrap().0;
-            let gone = expected.iter().filter(|(time, _)| *time <= newest.minus(keep)).map(|(time, _)| *time).max();
+            let gone = expected.iter().filter(|(time, _)| *time < newest.minus(keep)).map(|(time, _)| *time).max();
             lost = lost.max(gone);
-            expected.retain(|(time, _)| *time > newest.minus(keep));
+            expected.retain(|(time, _)| *time >= newest.minus(keep));
         }
         let found: Vec<_> = (0..window.len())
             .map(|step| {
