@@ -30,6 +30,7 @@ pub struct Settings {
     pub analytics: Analytics,
     pub journal: Journal,
     pub archive: Archive,
+    pub fleet: Fleet,
     pub log: Log,
     /// Signals beyond the built-in table, and `hold` for those of it.
     pub signals: Vec<SignalSetting>,
@@ -120,6 +121,14 @@ pub struct Archive {
     pub pause: Interval,
 }
 
+/// When a vehicle that says nothing is shown as such; one that is parked is not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fleet {
+    pub stale_after: Interval,
+    pub offline_after: Interval,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
@@ -149,6 +158,11 @@ impl Settings {
         check(self.analytics.inbox >= 1, "`analytics.inbox` is 0; at least one message must be able to wait");
         check(self.archive.batch_max >= 1, "`archive.batch_max` is 0; at least one record must fit a transaction");
         check(self.mqtt.max_connections >= 1, "`mqtt.max_connections` is 0; no vehicle could connect");
+        check(
+            self.http.address.ip().is_loopback(),
+            "`http.address` is not on loopback: there are no accounts, so page and API would be open to everyone; reach them through a tunnel",
+        );
+        check(self.fleet.stale_after < self.fleet.offline_after, "`fleet.stale_after` must be below `fleet.offline_after`");
         check(self.journal.segment.bytes() >= 1 << 20, "`journal.segment` is under 1MiB; a message must fit a segment");
         check(
             self.journal.max.bytes() >= 4 * self.journal.segment.bytes(),
@@ -175,6 +189,7 @@ impl Default for Settings {
             analytics: Analytics::default(),
             journal: Journal::default(),
             archive: Archive::default(),
+            fleet: Fleet::default(),
             log: Log::default(),
             signals: Vec::new(),
         }
@@ -239,8 +254,14 @@ impl Default for Archive {
     }
 }
 
+impl Default for Fleet {
+    fn default() -> Self {
+        Self { stale_after: Interval::from_millis(300_000), offline_after: Interval::from_millis(1_800_000) }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self { filter: "info,mqtt5=warn".to_owned(), format: LogFormat::Text }
     }
 }

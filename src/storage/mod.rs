@@ -1,1 +1,11 @@
-//! Long-term storage of readings and quarantined messages.
+//! Long-term storage of readings and quarantined messages: the archive, and the thread that fills it from the journal.
+
+pub mod archive_writer;
+mod error;
+mod sqlite;
+
+pub use error::ArchiveError;
+pub use sqlite::{
+    ArchiveRecord, ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage, ReadingCursor,
+    ReadingsPage, ReadingsQuery, SqliteArchive, Stored, file_of,
+};

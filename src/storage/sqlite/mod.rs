@@ -1,0 +1,145 @@
+//! The archive as one SQLite file: one writer, readers that never wait for it.
+//!
+//! `columns` says how a reading becomes a row and back, `insert` binds many rows at once, `store` is the transaction of a batch,
+//! `history` and `quarantine` answer questions, `retention` forgets.
+
+mod columns;
+mod history;
+mod insert;
+mod known;
+mod quarantine;
+mod retention;
+mod row;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::pool::PoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+use tokio::sync::Mutex;
+
+use self::columns::Codes;
+use self::insert::Statements;
+use self::known::Known;
+use super::error::ArchiveError;
+use crate::domain::SignalTable;
+
+pub use self::history::{ReadingCursor, ReadingsPage, ReadingsQuery};
+pub use self::quarantine::{ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
+pub use self::store::{ArchiveRecord, Stored};
+
+/// In order; a released one never changes.
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "readings", include_str!("../../../migrations/sqlite/0001_readings.sql")),
+    (2, "quarantine", include_str!("../../../migrations/sqlite/0002_quarantine.sql")),
+];
+
+/// Connections for questions. More questions than that wait for each other, never for the writer.
+const READERS: u32 = 4;
+/// A question that finds no free connection for this long is refused.
+const READER_WAIT: Duration = Duration::from_secs(5);
+/// Inserts stay within the last minutes, so that this holds all pages they touch; in KiB, negative as SQLite wants it.
+const WRITER_CACHE_KIB: &str = "-32768";
+const READER_CACHE_KIB: &str = "-8192";
+/// Pages of the write-ahead log that are copied into the file together: a page that changed often is then copied once.
+const CHECKPOINT_PAGES: &str = "4000";
+const LARGEST_IDLE_LOG_BYTES: &str = "67108864";
+/// Insert statements by number of rows and by columns, and a dozen others.
+const STATEMENTS: usize = 64;
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SqliteArchive(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    table: Arc<SignalTable>,
+    codes: Codes,
+    readers: SqlitePool,
+    /// One connection: whoever holds `memory` has it.
+    writer: SqlitePool,
+    memory: Mutex<Memory>,
+}
+
+/// What the writer remembers between transactions, all of it bounded.
+#[derive(Debug)]
+struct Memory {
+    known: Known,
+    statements: Statements,
+    quarantine: quarantine::Kept,
+}
+
+/// The file that `url` names; empty: `archive.sqlite` in the data folder.
+///
+/// # Errors
+/// Where it is no `sqlite://FILE`.
+pub fn file_of(url: &str, data: &Path) -> Result<PathBuf, ArchiveError> {
+    match url.strip_prefix("sqlite://") {
+        Some(file) if !file.is_empty() => Ok(PathBuf::from(file)),
+        None if url.is_empty() => Ok(data.join("archive.sqlite")),
+        _ => Err(ArchiveError::Address { url: url.to_owned() }),
+    }
+}
+
+impl SqliteArchive {
+    /// Opens or makes the file, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or a newer version wrote it.
+    pub async fn open(path: &Path, table: Arc<SignalTable>) -> Result<Self, ArchiveError> {
+        let failed = |source| ArchiveError::Open { path: path.to_owned(), source };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            // The journal forgets what the archive says it has, so a commit must survive a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(5))
+            .statement_cache_capacity(STATEMENTS)
+            .pragma("temp_store", "memory")
+            .disable_statement_logging();
+        let writing = options
+            .clone()
+            .create_if_missing(true)
+            .pragma("cache_size", WRITER_CACHE_KIB)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("journal_size_limit", LARGEST_IDLE_LOG_BYTES)
+            .thread_name(|_| "archive-writes".to_owned());
+        let reading = options
+            .read_only(true)
+            .pragma("cache_size", READER_CACHE_KIB)
+            .thread_name(|number| format!("archive-reads-{number}"));
+        // The connection is kept for good: a new one would have to prepare all statements again.
+        let writer = PoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let writer = writer.connect_with(writing).await.map_err(failed)?;
+        migrate(path, &writer).await?;
+        let readers = PoolOptions::new().max_connections(READERS).acquire_timeout(READER_WAIT);
+        let readers = readers.connect_with(reading).await.map_err(failed)?;
+        let memory = Memory {
+            known: Known::default(),
+            statements: Statements::default(),
+            quarantine: quarantine::Kept::count(&writer).await?,
+        };
+        Ok(Self(Arc::new(Inner { table, codes: Codes::default(), readers, writer, memory: Mutex::new(memory) })))
+    }
+
+    /// Lets running calls end, then closes the file.
+    pub async fn close(&self) {
+        self.0.readers.close().await;
+        self.0.writer.close().await;
+    }
+}
+
+async fn migrate(path: &Path, writer: &SqlitePool) -> Result<(), ArchiveError> {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(version, name, sql)| Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false));
+    let migrator = Migrator::with_migrations(migrations.collect());
+    migrator.run(writer).await.map_err(|source| ArchiveError::Migration { path: path.to_owned(), source })
+}

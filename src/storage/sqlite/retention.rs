@@ -1,0 +1,50 @@
+//! Forgets what is older than it is to be kept, in small steps, so that the writer never waits long.
+
+use sqlx::Acquire;
+
+use super::SqliteArchive;
+use super::known::hour_of;
+use crate::domain::Timestamp;
+use crate::storage::error::{ArchiveError, database_error};
+
+impl SqliteArchive {
+    /// Deletes up to `limit` of the oldest readings recorded before `oldest`, and returns how many; 0: there are no more.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn forget_readings(&self, oldest: Timestamp, limit: u32) -> Result<u64, ArchiveError> {
+        let _one_writer = self.0.memory.lock().await;
+        let delete = "delete from readings where rowid in (
+            select rowid from readings indexed by readings_identity
+            where recorded_at / 60000000 <= ?1 / 60000000 and recorded_at < ?1 limit ?2)";
+        let delete = sqlx::query(delete).bind(oldest.as_micros()).bind(limit);
+        let deleted = delete.execute(&self.0.writer).await.map_err(database_error("delete old readings"))?;
+        Ok(deleted.rows_affected())
+    }
+
+    /// Deletes the hours before `oldest`, whose readings are gone.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn forget_hours(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
+        let mut after = 0;
+        loop {
+            let mut memory = self.0.memory.lock().await;
+            let mut connection = self.0.writer.acquire().await.map_err(database_error("reach its file"))?;
+            let mut transaction = connection.begin().await.map_err(database_error("begin"))?;
+            let last = "select max(number) from (select number from vehicles where number > ?1 order by number limit 1000)";
+            let last = sqlx::query_scalar(last).bind(after).fetch_one(&mut *transaction).await;
+            let last: Option<i64> = last.map_err(database_error("list vehicles"))?;
+            let Some(last) = last else { return Ok(()) };
+            let delete = "delete from vehicle_hours where (vehicle, hour) in (
+                select vehicle_hours.vehicle, vehicle_hours.hour from vehicles join vehicle_hours on vehicle = number
+                where number > ?1 and number <= ?2 and hour < ?3)";
+            let delete = sqlx::query(delete).bind(after).bind(last).bind(hour_of(oldest));
+            delete.execute(&mut *transaction).await.map_err(database_error("delete old hours"))?;
+            transaction.commit().await.map_err(database_error("commit"))?;
+            // A late reading may bring one of them back.
+            memory.known.forget();
+            after = last;
+        }
+    }
+}
