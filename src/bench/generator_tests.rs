@@ -15,12 +15,12 @@ use super::ledger::Ledger;
 #[derive(Debug, Clone, Copy)]
 enum Manner {
     Prompt,
-    /// Says nothing from the first moment after the first publish for the second.
+    /// Says nothing for `pause`, so long after its first live publish.
     Stalls {
         after: Duration,
         pause: Duration,
     },
-    /// Closes at its third publish.
+    /// Closes at its fourth publish.
     Leaves,
 }
 
@@ -38,7 +38,7 @@ fn serve(manner: Manner) -> SocketAddr {
 fn answer(mut stream: TcpStream, manner: Manner) {
     stream.set_nodelay(true).unwrap();
     let mut buffer = BytesMut::new();
-    let (mut first, mut count) = (None, 0);
+    let (mut first, mut count): (Option<Instant>, _) = (None, 0);
     let mut bytes = [0; 4_096];
     while let Ok(read) = stream.read(&mut bytes)
         && read > 0
@@ -49,13 +49,17 @@ fn answer(mut stream: TcpStream, manner: Manner) {
             match packet {
                 Packet::Connect(_) => drop(ConnAck::new(ConnectReturnCode::Success, false).write(&mut out)),
                 Packet::Publish(publish) => {
-                    let first = *first.get_or_insert_with(Instant::now);
                     count += 1;
+                    // The very first is the history.
+                    if count == 2 {
+                        first = Some(Instant::now());
+                    }
+                    let since = first.map_or(Duration::ZERO, |first| first.elapsed());
                     match manner {
-                        Manner::Stalls { after, pause } if first.elapsed() > after && first.elapsed() < after + pause => {
-                            thread::sleep((after + pause).saturating_sub(first.elapsed()));
+                        Manner::Stalls { after, pause } if since > after && since < after + pause => {
+                            thread::sleep(after + pause - since);
                         }
-                        Manner::Leaves if count == 3 => return,
+                        Manner::Leaves if count == 4 => return,
                         _ => {}
                     }
                     drop(PubAck::new(publish.pkid).write(&mut out));
@@ -115,7 +119,9 @@ fn a_stall_is_charged_for_every_message_that_was_due_in_it() {
     let manner = Manner::Stalls { after: Duration::from_millis(500), pause: Duration::from_millis(400) };
     let (generated, ledger) = load(manner, Rate::PerSecond(500.0), Duration::from_millis(1_300));
     assert_eq!((generated.sent, generated.acknowledged, generated.unanswered), (750, 750, 0));
-    assert_eq!(ledger.entries.len(), 750);
+    // Of each of the ten vehicles its history, too.
+    assert_eq!(ledger.entries.len(), 750 + 160);
+    assert_eq!(generated.history_readings, 160);
     // 200 of 650 messages were due in the stall and waited 200 ms on average. A generator that waits for its acknowledgements would have
     // sent ten.
     let Generated { publish_to_durable_ms, .. } = generated;
@@ -140,5 +146,5 @@ fn connections_that_are_closed_are_counted_and_their_messages_are_not_forgotten(
     assert_eq!((generated.disconnected, generated.acknowledged), (10, 20));
     assert_eq!(generated.unanswered, 10);
     assert_eq!(generated.sent + generated.not_sent, 70);
-    assert_eq!(ledger.entries.len(), 20);
+    assert_eq!(ledger.entries.len(), 20 + 160);
 }
