@@ -32,6 +32,8 @@ pub enum Source {
     Http,
     WebSocket,
     Grpc,
+    /// None of them: what was accepted before, and could not be archived.
+    Journal,
 }
 
 /// Stable codes: operators filter by them and metrics count by them.
@@ -58,9 +60,11 @@ pub enum Reason {
     EmptyBatch,
     VehicleNotAllowed,
     KilledTheProcess,
+    /// Accepted, and refused by the archive for ever.
+    ArchiveRefused,
 }
 
-codes!(Source { Mqtt = "mqtt", Broker = "broker", Http = "http", WebSocket = "websocket", Grpc = "grpc" });
+codes!(Source { Mqtt = "mqtt", Broker = "broker", Http = "http", WebSocket = "websocket", Grpc = "grpc", Journal = "journal" });
 
 codes!(Reason {
     EmptyPayload = "empty_payload",
@@ -84,4 +88,5 @@ codes!(Reason {
     EmptyBatch = "empty_batch",
     VehicleNotAllowed = "vehicle_not_allowed",
     KilledTheProcess = "killed_the_process",
+    ArchiveRefused = "archive_refused",
 });
