@@ -30,7 +30,7 @@ impl Duty {
     }
 
     /// `vehicle`: its own stream number, for its days off.
-    pub fn is_on(&self, seed: u64, vehicle: u32, now: Timestamp) -> bool {
+    pub fn is_on(self, seed: u64, vehicle: u32, now: Timestamp) -> bool {
         if self.hours >= 24.0 {
             return true;
         }
@@ -41,7 +41,7 @@ impl Duty {
     }
 
     /// The next beginning of a shift after `now`.
-    pub fn next_start(&self, seed: u64, vehicle: u32, now: Timestamp) -> Timestamp {
+    pub fn next_start(self, seed: u64, vehicle: u32, now: Timestamp) -> Timestamp {
         let today = LocalTime::at(now).day;
         let starts = (0..30).map(|days| today + days).filter(|day| works_on(seed, vehicle, *day));
         let mut starts = starts.map(|day| LocalTime::moment(day, self.start_hour)).filter(|start| *start > now);

@@ -131,7 +131,7 @@ macro_rules! fault_table {
 
 fault_table! {
     Overheating "overheating" "share of the radiator's work lost" (0.85, 0.98),
-        minutes (20.0, 3.0 * HOUR), ramp (1.0, 15.0), Driving, WITH_ENGINE,
+        minutes (40.0, 3.0 * HOUR), ramp (1.0, 15.0), Driving, WITH_ENGINE,
         Signals::All(&[s::COOLANT_TEMPERATURE, s::OIL_TEMPERATURE, s::OIL_PRESSURE]), Some("P0217");
     ThermostatStuckOpen "thermostat_stuck_open" "share of the full opening below which it does not close" (0.35, 0.9),
         minutes (6.0 * HOUR, 5.0 * DAY), ramp (0.0, 5.0), Driving, WITH_ENGINE,

@@ -175,13 +175,12 @@ impl Illness {
         self.ends_at().is_some_and(|end| now >= end)
     }
 
-    /// The next moment at which something about it changes; the physics stops there to look.
+    /// How much of a step it lasts, 0..1: what is taken away by then must not be taken twice.
     #[must_use]
-    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        match self.began {
-            None => (self.onset > now).then_some(self.onset),
-            Some(_) => self.ends_at(),
-        }
+    #[expect(clippy::cast_possible_truncation, reason = "a share")]
+    pub fn share_of_step(&self, from: Timestamp, to: Timestamp) -> f32 {
+        let Some(end) = self.ends_at().filter(|end| *end < to) else { return 1.0 };
+        (end.seconds_since(from) / to.seconds_since(from)) as f32
     }
 
     fn ends_at(&self) -> Option<Timestamp> {

@@ -1,5 +1,7 @@
 //! Power, rpm, gear, fuel, heat and charge of one vehicle, a second at a time. Knows what the vehicle does, not where or why.
 
+#![expect(clippy::cast_possible_truncation, reason = "shares of a charge, kept in f64 only to be summed")]
+
 use super::faults::Fault;
 use super::illness::Strain;
 use super::kinds::{EngineSpec, KindSpec, PackSpec};
@@ -120,13 +122,6 @@ impl Powertrain {
             Fault::AlternatorFailing => self.starter_charge = 0.95,
             _ => {}
         }
-    }
-
-    /// What the engine can accelerate at this speed on this grade; negative where the hill is too steep for the load.
-    #[must_use]
-    pub fn pull_m_per_s2(&self, spec: &KindSpec, work: &Work) -> f32 {
-        let available_n = spec.power_kw * 1_000.0 * spec.driveline / work.speed_m_per_s.max(3.0);
-        (available_n - resistance_n(spec, work)) / work.mass_kg
     }
 
     /// One step with the ignition on.
@@ -265,12 +260,17 @@ impl Powertrain {
         }
     }
 
-    /// Any time with the ignition off: everything cools, the battery rests. `charging_kw` flows into the traction battery.
-    pub fn rest(&mut self, spec: &KindSpec, ambient_celsius: f32, charging_kw: f32, strain: &Strain, dt_s: f32) {
+    /// The ignition goes off.
+    pub fn switch_off(&mut self) {
         self.rpm = 0.0;
         self.load = 0.0;
         self.gear = 0;
         self.fuel_l_per_s = 0.0;
+        self.pack_current_a = 0.0;
+    }
+
+    /// Any time with the ignition off: everything cools, the battery rests. `charging_kw` flows into the traction battery.
+    pub fn rest(&mut self, spec: &KindSpec, ambient_celsius: f32, charging_kw: f32, strain: &Strain, dt_s: f32) {
         let cool = |temperature: &mut f32, hours: f32| {
             *temperature = ambient_celsius + (*temperature - ambient_celsius) * (-dt_s / (hours * 3_600.0)).exp();
         };
@@ -296,6 +296,13 @@ impl Powertrain {
         self.battery_v = rest_v + (self.battery_v - rest_v) * (-dt_s / 600.0).exp();
         self.leak(strain, spec, dt_s);
     }
+}
+
+/// What the engine can accelerate at this speed on this grade; negative where the hill is too steep for the load.
+#[must_use]
+pub fn pull_m_per_s2(spec: &KindSpec, work: &Work) -> f32 {
+    let available_n = spec.power_kw * 1_000.0 * spec.driveline / work.speed_m_per_s.max(3.0);
+    (available_n - resistance_n(spec, work)) / work.mass_kg
 }
 
 fn resistance_n(spec: &KindSpec, work: &Work) -> f32 {

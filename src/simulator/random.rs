@@ -14,6 +14,7 @@ pub enum Purpose {
     Sensors = 5,
     Faults = 6,
     Traffic = 7,
+    Network = 8,
 }
 
 impl Random {

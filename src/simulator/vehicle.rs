@@ -8,7 +8,7 @@ use super::fleet::World;
 use super::illness::{Episode, Illness, Plan, Strain};
 use super::kinds::Kind;
 use super::motion::{Driver, Motion, Place, Progress, Surroundings};
-use super::powertrain::{Powertrain, Work};
+use super::powertrain::{Powertrain, Work, pull_m_per_s2};
 use super::random::{Purpose, Random};
 use super::roads::RoadClass;
 use super::sensors::Sensors;
@@ -57,7 +57,6 @@ pub struct Label {
 const STEP_S: f32 = 1.0;
 /// Weather, light, traffic and faults are looked at this often.
 const LOOK: Duration = Duration::from_secs(60);
-const LOOK_PARKED: Duration = Duration::from_secs(15 * 60);
 /// Mean driving time between two holes in the mobile network outside towns, and their length in seconds.
 const BETWEEN_COVERAGE_GAPS_S: f32 = 2.0 * 3_600.0;
 const COVERAGE_GAP_S: (f32, f32) = (60.0, 600.0);
@@ -102,7 +101,7 @@ impl Vehicle {
             fate,
             episodes: Vec::new(),
             now,
-            sky_until: now,
+            sky_until: now.plus(LOOK),
             no_coverage_until: now,
         };
         let awaits_thief = plan.is_some_and(|plan| plan.fault.spec().needs == Needs::Parked);
@@ -167,20 +166,21 @@ impl Vehicle {
         self.episodes.iter().cloned().chain(current)
     }
 
-    /// Lives on until `to`; does nothing where that has passed.
+    /// Lives on until `to`; does nothing where that has passed. Faults begin and end between the looks: they must not move the steps
+    /// of the physics, so that a vehicle can be compared with itself in health.
     pub fn advance(&mut self, world: &World, to: Timestamp) {
         while self.now < to {
             self.look(world);
-            let strain = self.strain();
-            let change = self.illness.as_ref().and_then(|illness| illness.next_change(self.now));
+            let mut strain = self.strain();
+            let end = to.min(self.now.plus(LOOK));
             match self.mode {
-                Mode::Driving => {
-                    let end = to.min(self.now.plus(LOOK)).min(change.unwrap_or(to));
-                    self.drive(world, end, &strain);
-                }
+                Mode::Driving => self.drive(world, end, &strain),
                 Mode::Parked { until, charging_kw } => {
-                    let end = to.min(self.now.plus(LOOK_PARKED)).min(change.unwrap_or(to)).min(until.max(self.now));
+                    let end = end.min(until.max(self.now));
                     let dt_s = seconds(self.now, end);
+                    if let Some(illness) = &self.illness {
+                        strain.theft_share_per_s *= illness.share_of_step(self.now, end);
+                    }
                     let ambient_celsius = self.sky.temperature_celsius;
                     self.powertrain.rest(self.kind.spec(), ambient_celsius, charging_kw, &strain, dt_s);
                     self.now = end;
@@ -238,7 +238,7 @@ impl Vehicle {
                 revs: around.driver.revs,
                 lights_on: dark,
             };
-            let pull = self.powertrain.pull_m_per_s2(spec, &work);
+            let pull = pull_m_per_s2(spec, &work);
             let progress = self.motion.step(dt_s, pull, &around, &mut self.life);
             work.speed_m_per_s = self.motion.speed_m_per_s;
             work.acceleration_m_per_s2 = self.motion.acceleration_m_per_s2;
@@ -290,6 +290,7 @@ impl Vehicle {
     fn arrive(&mut self, world: &World) {
         let spec = self.kind.spec();
         self.motion.stand();
+        self.powertrain.switch_off();
         self.mass_kg = self.life.between(spec.mass_kg);
         let share = self.life.between((0.92, 1.0));
         self.powertrain.fill_up(spec, share);

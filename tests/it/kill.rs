@@ -8,7 +8,8 @@ use crate::support::fleet::Fleet;
 use crate::support::{Chance, Site, seed};
 
 const ROUNDS: usize = 30;
-const VEHICLES: u64 = 20;
+/// Enough that the group commits of 3,000 readings/s have something to group.
+const VEHICLES: u64 = 40;
 /// Most rounds run at the rate of the smallest fleet, every third at nine times that.
 const RATES: [f64; 3] = [333.0, 333.0, 3_000.0];
 /// The archive may still have the journal of the last rounds before it.

@@ -1,5 +1,7 @@
 //! Lays out city, towns, motorways and country roads by seed.
 
+#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "metres and degrees of a country 80 km wide")]
+
 use std::collections::HashMap;
 
 use super::super::geography::{CENTRE, COUNTRY_ROADS, JUNCTIONS, MOTORWAYS, RADIALS, RINGS, TOWNS};
@@ -181,7 +183,7 @@ impl Builder {
         for pair in points.windows(2) {
             let [from, to] = [pair[0], pair[1]];
             let length_m = distance_m(from, to);
-            let east = (to.1 - from.1) * ((from.0 + to.0) / 2.0).to_radians().cos();
+            let east = (to.1 - from.1) * f64::midpoint(from.0, to.0).to_radians().cos();
             let (here_m, there_m) = (altitude_m(from), altitude_m(to));
             let heading_deg = east.atan2(to.0 - from.0).to_degrees().rem_euclid(360.0) as f32;
             self.segments.push(Segment {

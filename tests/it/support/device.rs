@@ -21,9 +21,13 @@ pub enum Protocol {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
-    Acknowledged { packet_id: u16 },
+    Acknowledged {
+        packet_id: u16,
+    },
     /// With the reason code, where one was sent (MQTT 5 only).
-    Disconnected { reason: Option<u8> },
+    Disconnected {
+        reason: Option<u8>,
+    },
     /// Neither within the time.
     Nothing,
 }
@@ -51,7 +55,8 @@ impl Device {
                 v4::Connect::new(client_id).write(&mut hello).unwrap();
             }
             Protocol::V5 => {
-                let connect = v5::Connect { keep_alive: 60, client_id: client_id.to_owned(), clean_start: true, properties: None };
+                let connect =
+                    v5::Connect { keep_alive: 60, client_id: client_id.to_owned(), clean_start: true, properties: None };
                 connect.write(&None, &None, &mut hello).unwrap();
             }
         }

@@ -16,7 +16,9 @@ use super::api::Api;
 use super::device::{Device, Heard, Protocol};
 use super::wait_for;
 
-/// What a vehicle keeps until it is acknowledged; at this many it stops publishing, as real ones do.
+/// Publishes of one vehicle that are on the way at the same time; the front door announces 64 to MQTT 5.
+const WINDOW: usize = 32;
+/// What a vehicle keeps until it is acknowledged; at this many it measures nothing new, as real ones do.
 const MOST_WAITING: usize = 200;
 
 /// Several vehicles, over any number of lives of the service.
@@ -39,6 +41,8 @@ struct Book {
     acknowledged: BTreeSet<i64>,
     /// Packet id and time, in the order of sending on the present connection.
     on_the_way: VecDeque<(u16, i64)>,
+    /// Times of what waits for its turn.
+    to_send: VecDeque<i64>,
 }
 
 /// What became of everything that was acknowledged.
@@ -66,6 +70,7 @@ impl Fleet {
                 sent: BTreeMap::new(),
                 acknowledged: BTreeSet::new(),
                 on_the_way: VecDeque::new(),
+                to_send: VecDeque::new(),
             }),
         };
         Self { vehicles: (0..vehicles).map(vehicle).collect() }
@@ -99,7 +104,7 @@ impl Fleet {
                 is_up = self.vehicles[index].publish_next(&mut devices[index]);
                 number += 1;
             }
-            let is_complete = is_up && self.wait_for_acknowledgements();
+            let is_complete = is_up && self.wait_for_acknowledgements(&mut devices);
             devices.iter().for_each(Device::close);
             is_complete
         })
@@ -118,10 +123,11 @@ impl Fleet {
         assert!(is_complete, "not everything was acknowledged");
     }
 
-    fn wait_for_acknowledgements(&self) -> bool {
+    fn wait_for_acknowledgements(&self, devices: &mut [Device]) -> bool {
         let since = Instant::now();
-        while self.vehicles.iter().any(|vehicle| !vehicle.book().on_the_way.is_empty()) {
-            if since.elapsed() > super::device::ANSWER_WITHIN {
+        while self.vehicles.iter().any(Vehicle::is_waiting) {
+            let is_up = self.vehicles.iter().zip(&mut *devices).all(|(vehicle, device)| vehicle.send_waiting(device));
+            if !is_up || since.elapsed() > super::device::ANSWER_WITHIN {
                 return false;
             }
             thread::sleep(Duration::from_millis(5));
@@ -171,7 +177,13 @@ impl Audit {
     /// Nothing lost, nothing doubled, nothing changed.
     #[track_caller]
     pub fn assert_clean(&self) {
-        assert!(self.missing.is_empty(), "{} of {} acknowledged readings are lost: {:?}", self.missing.len(), self.acknowledged, self.missing);
+        assert!(
+            self.missing.is_empty(),
+            "{} of {} acknowledged readings are lost: {:?}",
+            self.missing.len(),
+            self.acknowledged,
+            self.missing
+        );
         assert!(self.stored_twice.is_empty(), "{} readings are stored twice: {:?}", self.stored_twice.len(), self.stored_twice);
         assert!(self.changed.is_empty(), "{} readings are not those sent: {:?}", self.changed.len(), self.changed);
     }
@@ -201,50 +213,53 @@ impl Vehicle {
         }
     }
 
-    /// Everything without an acknowledgement goes out again, as QoS 1 has it. `false`: the connection is gone.
+    fn is_waiting(&self) -> bool {
+        let book = self.book();
+        !book.on_the_way.is_empty() || !book.to_send.is_empty()
+    }
+
+    /// On a new connection everything without an acknowledgement goes out again, as QoS 1 has it. `false`: the connection is gone.
     fn repeat(&self, device: &mut Device) -> bool {
         let mut book = self.book();
         book.on_the_way.clear();
-        let open: Vec<(i64, Vec<u8>)> = book
-            .sent
-            .iter()
-            .filter(|(recorded_at, _)| !book.acknowledged.contains(recorded_at))
-            .map(|(recorded_at, payload)| (*recorded_at, payload.clone()))
-            .collect();
-        // The book stays locked: an acknowledgement must not be looked up before its packet id is written down.
-        open.into_iter().all(|(recorded_at, payload)| match device.send(&self.topic(), &payload) {
-            Ok(packet_id) => {
-                book.on_the_way.push_back((packet_id, recorded_at));
-                true
-            }
-            Err(_) => false,
-        })
+        book.to_send = book.sent.keys().filter(|recorded_at| !book.acknowledged.contains(recorded_at)).copied().collect();
+        drop(book);
+        self.send_waiting(device)
     }
 
     /// `false`: the connection is gone.
     fn publish_next(&self, device: &mut Device) -> bool {
         let mut book = self.book();
-        if book.on_the_way.len() >= MOST_WAITING {
-            return true;
+        if book.on_the_way.len() + book.to_send.len() < MOST_WAITING {
+            let last = book.sent.last_key_value().map_or(0, |(recorded_at, _)| *recorded_at);
+            let recorded_at = clock::now().as_micros().max(last + 1);
+            let second = Timestamp::from_micros(recorded_at.div_euclid(1_000_000) * 1_000_000).to_string();
+            let micros = u32::try_from(recorded_at.rem_euclid(1_000_000)).unwrap();
+            book.sequence += 1;
+            let sequence = book.sequence;
+            let mut payload = Vec::new();
+            book.drive.step(1.0);
+            book.drive.write_json(second.trim_end_matches('Z'), micros, sequence, &mut payload);
+            book.sent.insert(recorded_at, payload);
+            book.to_send.push_back(recorded_at);
         }
-        let last = book.sent.last_key_value().map_or(0, |(recorded_at, _)| *recorded_at);
-        let recorded_at = clock::now().as_micros().max(last + 1);
-        let second = Timestamp::from_micros(recorded_at.div_euclid(1_000_000) * 1_000_000).to_string();
-        let micros = u32::try_from(recorded_at.rem_euclid(1_000_000)).unwrap();
-        book.sequence += 1;
-        let sequence = book.sequence;
-        let mut payload = Vec::new();
-        book.drive.step(1.0);
-        book.drive.write_json(second.trim_end_matches('Z'), micros, sequence, &mut payload);
-        // Before sending: what the service may have must be known, even if it dies in between.
-        book.sent.insert(recorded_at, payload.clone());
-        match device.send(&self.topic(), &payload) {
-            Ok(packet_id) => {
-                book.on_the_way.push_back((packet_id, recorded_at));
-                true
+        drop(book);
+        self.send_waiting(device)
+    }
+
+    /// As much as the window admits. `false`: the connection is gone.
+    fn send_waiting(&self, device: &mut Device) -> bool {
+        // The book stays locked: an acknowledgement must not be looked up before its packet id is written down.
+        let mut book = self.book();
+        while book.on_the_way.len() < WINDOW
+            && let Some(recorded_at) = book.to_send.pop_front()
+        {
+            match device.send(&self.topic(), &book.sent[&recorded_at]) {
+                Ok(packet_id) => book.on_the_way.push_back((packet_id, recorded_at)),
+                Err(_) => return false,
             }
-            Err(_) => false,
         }
+        true
     }
 }
 
