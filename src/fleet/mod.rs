@@ -1,1 +1,128 @@
-//! What the dashboard may ask about the fleet.
+//! What the dashboard may ask about the fleet: live state and archive, joined. Answers in domain forms; JSON is the dashboard's.
+
+mod state;
+
+use std::sync::Arc;
+
+pub use self::state::{StateCounts, VehicleState};
+pub use crate::storage::{
+    ArchiveError, ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage, ReadingCursor,
+    ReadingsPage, ReadingsQuery,
+};
+
+use crate::domain::{Assessment, Timestamp, VehicleId};
+use crate::live::LiveState;
+use crate::settings;
+use crate::storage::SqliteArchive;
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    live: Arc<LiveState>,
+    archive: SqliteArchive,
+    settings: settings::Fleet,
+}
+
+/// A vehicle as it was last seen.
+#[derive(Debug, Clone)]
+pub struct Vehicle {
+    pub newest: Arc<Assessment>,
+    pub state: VehicleState,
+}
+
+#[derive(Debug, Clone)]
+pub struct VehiclesPage {
+    pub vehicles: Vec<Vehicle>,
+    /// Go on behind this one.
+    pub next: Option<VehicleId>,
+}
+
+impl Fleet {
+    #[must_use]
+    pub const fn new(live: Arc<LiveState>, archive: SqliteArchive, settings: settings::Fleet) -> Self {
+        Self { live, archive, settings }
+    }
+
+    /// `None`: never heard of.
+    ///
+    /// # Errors
+    /// Where the archive is asked, since live state does not know the vehicle, and does not answer.
+    pub async fn vehicle(&self, vehicle_id: &VehicleId, now: Timestamp) -> Result<Option<Vehicle>, ArchiveError> {
+        let newest = match self.live.vehicle(vehicle_id) {
+            Some(newest) => Some(newest),
+            // After a restart, until it speaks again.
+            None => self.archive.newest_reading(vehicle_id).await?.map(Arc::new),
+        };
+        Ok(newest.map(|newest| self.seen(newest, now)))
+    }
+
+    /// In order of their ids, behind `after`.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn vehicles(&self, after: Option<&VehicleId>, limit: u32, now: Timestamp) -> Result<VehiclesPage, ArchiveError> {
+        let live = self.live.vehicles(after, limit as usize);
+        let archived = self.archive.vehicle_ids(after, limit).await?;
+        let mut ids: Vec<VehicleId> = live.iter().map(|newest| newest.reading.vehicle_id.clone()).chain(archived).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let is_full = ids.len() >= limit as usize;
+        ids.truncate(limit as usize);
+        let mut vehicles = Vec::with_capacity(ids.len());
+        for id in &ids {
+            // Both lists are in order of ids.
+            let known = live.binary_search_by(|newest| newest.reading.vehicle_id.cmp(id)).ok();
+            let newest = match known {
+                Some(index) => Some(Arc::clone(&live[index])),
+                None => self.archive.newest_reading(id).await?.map(Arc::new),
+            };
+            vehicles.extend(newest.map(|newest| self.seen(newest, now)));
+        }
+        Ok(VehiclesPage { vehicles, next: ids.pop().filter(|_| is_full) })
+    }
+
+    /// `None`: never heard of.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn readings(&self, query: &ReadingsQuery) -> Result<Option<ReadingsPage>, ArchiveError> {
+        match self.archive.readings(query).await? {
+            // Seen, and not archived yet: there is such a vehicle.
+            None if self.live.vehicle(&query.vehicle_id).is_some() => Ok(Some(ReadingsPage { readings: Vec::new(), next: None })),
+            page => Ok(page),
+        }
+    }
+
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn quarantine(&self, query: &QuarantineQuery) -> Result<QuarantinePage, ArchiveError> {
+        self.archive.quarantine(query).await
+    }
+
+    /// All that were ever refused, by reason.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn quarantine_counts(&self) -> Result<Vec<(String, u64)>, ArchiveError> {
+        self.archive.quarantine_counts().await
+    }
+
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn quarantined_payload(&self, id: i64) -> Result<Option<ExportedPayload>, ArchiveError> {
+        self.archive.quarantined_payload(id).await
+    }
+
+    /// How many of the vehicles in live state are in which state.
+    #[must_use]
+    pub fn counts(&self, now: Timestamp) -> StateCounts {
+        let mut counts = StateCounts::default();
+        self.live.for_each(|newest| counts.add(VehicleState::of(newest, now, &self.settings)));
+        counts
+    }
+
+    fn seen(&self, newest: Arc<Assessment>, now: Timestamp) -> Vehicle {
+        let state = VehicleState::of(&newest, now, &self.settings);
+        Vehicle { newest, state }
+    }
+}

@@ -29,6 +29,8 @@ pub struct Settings {
     pub analytics: Analytics,
     pub journal: Journal,
     pub archive: Archive,
+    pub live: Live,
+    pub fleet: Fleet,
     pub log: Log,
     /// Signals beyond the built-in table, and `hold` for those of it.
     pub signals: Vec<SignalSetting>,
@@ -102,6 +104,21 @@ pub struct Archive {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub struct Live {
+    /// Newest states kept in memory, about 1 kB each. Beyond it, vehicles that were silent longest are read from the archive.
+    pub max_vehicles: usize,
+}
+
+/// When a vehicle that is not parked counts as silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fleet {
+    pub stale_after: Interval,
+    pub offline_after: Interval,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// What `RUST_LOG` would say: `info`, `odograph=debug,warn` …
     pub filter: String,
@@ -128,6 +145,8 @@ impl Settings {
         check(self.analytics.batch_max >= 1, "`analytics.batch_max` is 0; at least one message must fit a batch");
         check(self.analytics.inbox >= 1, "`analytics.inbox` is 0; at least one message must be able to wait");
         check(self.archive.batch_max >= 1, "`archive.batch_max` is 0; at least one record must fit a transaction");
+        check(self.live.max_vehicles >= 1, "`live.max_vehicles` is 0; at least one vehicle must be shown");
+        check(self.fleet.stale_after <= self.fleet.offline_after, "`fleet.stale_after` is longer than `fleet.offline_after`");
         check(self.mqtt.max_connections >= 1, "`mqtt.max_connections` is 0; no vehicle could connect");
         check(self.journal.segment.bytes() >= 1 << 20, "`journal.segment` is under 1MiB; a message must fit a segment");
         check(
@@ -154,6 +173,8 @@ impl Default for Settings {
             analytics: Analytics::default(),
             journal: Journal::default(),
             archive: Archive::default(),
+            live: Live::default(),
+            fleet: Fleet::default(),
             log: Log::default(),
             signals: Vec::new(),
         }
@@ -201,6 +222,18 @@ impl Default for Journal {
 impl Default for Archive {
     fn default() -> Self {
         Self { url: String::new(), batch_max: 4_000, pause: Interval::from_millis(200) }
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { max_vehicles: 1_000_000 }
+    }
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Self { stale_after: Interval::from_secs(5 * 60), offline_after: Interval::from_secs(30 * 60) }
     }
 }
 

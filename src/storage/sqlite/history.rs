@@ -7,9 +7,9 @@ use std::sync::Arc;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
 
+use super::SqliteArchive;
 use super::known::{MICROS_PER_HOUR, hour_of};
 use super::row::{ModelVersions, RowReader, SELECT_LIST};
-use super::SqliteArchive;
 use crate::domain::{Assessment, Timestamp, Timing, VehicleId};
 use crate::storage::error::{ArchiveError, database_error};
 
@@ -128,9 +128,8 @@ impl SqliteArchive {
         let select = "select vehicle_id from vehicles where vehicle_id > ?1 order by vehicle_id limit ?2";
         let select = sqlx::query_scalar(select).bind(after.map_or("", VehicleId::as_str)).bind(limit);
         let ids: Vec<String> = select.fetch_all(&self.0.readers).await.map_err(database_error("list vehicles"))?;
-        let id = |id: String| {
-            VehicleId::new(&id).map_err(|_| ArchiveError::Unreadable { column: "vehicles.vehicle_id", value: id })
-        };
+        let id =
+            |id: String| VehicleId::new(&id).map_err(|_| ArchiveError::Unreadable { column: "vehicles.vehicle_id", value: id });
         ids.into_iter().map(id).collect()
     }
 

@@ -65,7 +65,11 @@ impl Known {
         *self.model_versions.get(&key).expect("every model version of a batch is met before its rows are bound")
     }
 
-    async fn meet_vehicles(&mut self, connection: &mut SqliteConnection, assessments: &[&Assessment]) -> Result<(), ArchiveError> {
+    async fn meet_vehicles(
+        &mut self,
+        connection: &mut SqliteConnection,
+        assessments: &[&Assessment],
+    ) -> Result<(), ArchiveError> {
         let ids = assessments.iter().map(|assessment| &assessment.reading.vehicle_id);
         let unknown: Vec<&VehicleId> = ids.filter(|id| !self.vehicles.contains_key(*id)).collect();
         if unknown.is_empty() {

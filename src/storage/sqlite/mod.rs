@@ -137,9 +137,9 @@ impl SqliteArchive {
 }
 
 async fn migrate(path: &Path, writer: &SqlitePool) -> Result<(), ArchiveError> {
-    let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
-        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
-    });
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(version, name, sql)| Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false));
     let migrator = Migrator::with_migrations(migrations.collect());
     migrator.run(writer).await.map_err(|source| ArchiveError::Migration { path: path.to_owned(), source })
 }

@@ -36,11 +36,7 @@ impl Kept {
         Ok(Self { messages, payload_bytes })
     }
 
-    pub(super) async fn store(
-        self,
-        connection: &mut SqliteConnection,
-        refused: &[Refused<'_>],
-    ) -> Result<Storing, ArchiveError> {
+    pub(super) async fn store(self, connection: &mut SqliteConnection, refused: &[Refused<'_>]) -> Result<Storing, ArchiveError> {
         let mut after = self;
         let mut counts: BTreeMap<Reason, i64> = BTreeMap::new();
         for refused in refused {

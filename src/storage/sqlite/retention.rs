@@ -2,8 +2,8 @@
 
 use sqlx::Acquire;
 
-use super::known::hour_of;
 use super::SqliteArchive;
+use super::known::hour_of;
 use crate::domain::Timestamp;
 use crate::storage::error::{ArchiveError, database_error};
 

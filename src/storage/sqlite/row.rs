@@ -9,8 +9,8 @@ use sqlx::sqlite::SqliteRow;
 use super::columns::{OPTIONAL, REQUIRED};
 use crate::domain::signal::{ODOMETER, SIGNALS};
 use crate::domain::{
-    Assessment, Ignition, ModelScore, NotScored, Position, Reading, RejectedSignal, Rejection, SignalId, SignalTable, SignalValues,
-    Timestamp, Timing, VehicleId,
+    Assessment, Ignition, ModelScore, NotScored, Position, Reading, RejectedSignal, Rejection, SignalId, SignalTable,
+    SignalValues, Timestamp, Timing, VehicleId,
 };
 use crate::storage::error::{ArchiveError, database_error};
 
@@ -95,11 +95,7 @@ impl RowReader<'_> {
     }
 
     /// Declared signals go where they belong, the rest is returned in order of name.
-    fn extras(
-        &self,
-        from: serde_json::Map<String, serde_json::Value>,
-        signals: &mut SignalValues,
-    ) -> Vec<(Box<str>, f64)> {
+    fn extras(&self, from: serde_json::Map<String, serde_json::Value>, signals: &mut SignalValues) -> Vec<(Box<str>, f64)> {
         let mut extras = Vec::with_capacity(from.len());
         for (name, value) in from {
             let Some(value) = value.as_f64() else { continue };
@@ -155,7 +151,8 @@ impl<'a> Columns<'a> {
         let (Some(latitude), Some(longitude)) = (latitude, longitude) else { return Ok(None) };
         let off_earth = |error| ArchiveError::Unreadable { column: "readings.latitude", value: format!("{error}") };
         let mut position = Position::new(latitude, longitude).map_err(off_earth)?;
-        [position.altitude_m, position.heading_deg, position.accuracy_m] = details.map(|detail| detail.map(|detail| detail as f32));
+        [position.altitude_m, position.heading_deg, position.accuracy_m] =
+            details.map(|detail| detail.map(|detail| detail as f32));
         Ok(Some(position))
     }
 

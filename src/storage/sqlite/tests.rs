@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::signal::{self, SIGNALS};
 use crate::domain::{
-    Assessment, Ignition, ModelScore, NotScored, Position, Quarantined, Reading, Reason, RejectedSignal, Rejection, Signal, SignalId,
-    SignalValues, Slot, Source, Timestamp, Timing, VehicleId,
+    Assessment, Ignition, ModelScore, NotScored, Position, Quarantined, Reading, Reason, RejectedSignal, Rejection, Signal,
+    SignalId, SignalValues, Slot, Source, Timestamp, Timing, VehicleId,
 };
 use crate::wire::record::Record;
 
@@ -31,7 +31,13 @@ async fn open(folder: &TempDir) -> SqliteArchive {
 /// With one declared signal.
 fn table() -> Arc<SignalTable> {
     let mut signals = SIGNALS.to_vec();
-    signals.push(Signal { name: "cargo_temperature_celsius", unit: "celsius", vss_path: "", plausible: (-90.0, 90.0), hold: None });
+    signals.push(Signal {
+        name: "cargo_temperature_celsius",
+        unit: "celsius",
+        vss_path: "",
+        plausible: (-90.0, 90.0),
+        hold: None,
+    });
     Arc::new(SignalTable::new(signals))
 }
 
@@ -117,7 +123,8 @@ fn a_full_assessment() -> Assessment {
     full.reading.extras = vec![("door_state".into(), 1e-7), ("wiper".into(), -2.5)];
     full.reading.rejected = vec![RejectedSignal { name: "gear".into(), value: 99.5, rejection: Rejection::OutOfRange }];
     full.timing = Timing::Delayed;
-    let score = |model: &str, score| ModelScore { model: model.into(), version: "1.2".into(), score, raw: 3e-9, tail_probability: 1e-12 };
+    let score =
+        |model: &str, score| ModelScore { model: model.into(), version: "1.2".into(), score, raw: 3e-9, tail_probability: 1e-12 };
     full.scores = vec![score("forest", 0.25), score("drift", 0.9)];
     full.not_scored = None;
     full.arrival = u64::MAX / 2;
@@ -288,7 +295,8 @@ pub(crate) async fn refuse_sequence_13(archive: &SqliteArchive) {
 #[tokio::test]
 async fn an_archive_of_a_newer_version_is_refused() {
     let (folder, archive) = an_archive().await;
-    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (99, 'x', 1, x'00', 0)";
+    let newer =
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (99, 'x', 1, x'00', 0)";
     sqlx::query(newer).execute(&archive.0.writer).await.unwrap();
     archive.close().await;
     let error = SqliteArchive::open(&folder.path().join("archive.sqlite"), table()).await.unwrap_err();
