@@ -4,6 +4,7 @@ mod bench;
 mod features;
 mod replay;
 mod run;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ struct CommandLine {
 enum Command {
     /// Receive, score and keep the readings of a fleet
     Run(run::RunArguments),
+    /// Drive a fleet that is not there
+    Simulate(simulate::SimulateArguments),
     /// Send recorded drives again, each file as a vehicle
     Replay(replay::ReplayArgs),
     /// The features that models name: list them, or export a training set
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(arguments) => run::run(&arguments)?,
+        Command::Simulate(arguments) => return simulate(arguments),
         Command::Replay(arguments) => return replay::run(&arguments),
         Command::Features(command) => return features::run(&command),
         Command::Bench(command) => bench::run(command)?,
@@ -108,6 +112,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn simulate(arguments: simulate::SimulateArguments) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(simulate::run(arguments))
 }
 
 fn load(arguments: &ConfigArguments) -> Result<Settings, Failure> {

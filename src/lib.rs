@@ -28,8 +28,6 @@ pub mod simulator;
 
 pub mod dashboard; // floor 4
 
-pub mod dashboard; // floor 4
-
 mod assembly; // floor 5
 pub mod bench;
 pub mod cli;

@@ -143,7 +143,9 @@ pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<LaneInl
     Ok(LaneInlet(inlets.into()))
 }
 
-fn lane_count(settings: &settings::Analytics) -> usize {
+/// How many lanes [`start`] makes.
+#[must_use]
+pub fn lane_count(settings: &settings::Analytics) -> usize {
     match settings.lanes {
         // The other half belongs to the tasks, the journal and the archive.
         0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
@@ -153,7 +155,7 @@ fn lane_count(settings: &settings::Analytics) -> usize {
 
 /// Lanes own ranges of slots.
 pub(super) fn lane_of(slot: Slot, lanes: usize) -> usize {
-    usize::from(slot.number()) * lanes / usize::from(SLOTS)
+    slot.share_of(lanes)
 }
 
 fn build_lanes<P>(start: &LaneStart<'_, P>, count: usize) -> Result<Vec<Lane>, StartError> {

@@ -8,6 +8,7 @@ pub mod features;
 mod fixtures;
 pub mod lane;
 pub mod lanes;
+pub mod library;
 pub mod model;
 pub mod onnx_file;
 pub mod scoring;

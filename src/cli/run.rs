@@ -40,5 +40,5 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let settings = arguments.settings()?;
     logging::start(&settings.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(assembly::run(settings))
+    runtime.block_on(assembly::run(settings, |_addresses, _tasks| ()))
 }

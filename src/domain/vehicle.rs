@@ -92,6 +92,12 @@ impl Slot {
     pub const fn number(self) -> u16 {
         self.0
     }
+
+    /// Which of `shares` equal ranges of slots this one is in.
+    #[must_use]
+    pub fn share_of(self, shares: usize) -> usize {
+        usize::from(self.0) * shares / usize::from(SLOTS)
+    }
 }
 
 #[cfg(test)]

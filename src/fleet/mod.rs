@@ -5,21 +5,20 @@ mod state;
 use std::sync::Arc;
 
 pub use self::state::{StateCounts, VehicleState};
-pub use crate::storage::{
-    ArchiveError, ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage, ReadingCursor,
-    ReadingsPage, ReadingsQuery,
-};
 
-use crate::domain::{Assessment, Timestamp, VehicleId};
+use crate::domain::{Assessment, SignalTable, Timestamp, VehicleId};
 use crate::live::LiveState;
 use crate::settings;
-use crate::storage::SqliteArchive;
+use crate::storage::{
+    ArchiveError, ExportedPayload, QuarantinePage, QuarantineQuery, ReadingsPage, ReadingsQuery, SqliteArchive,
+};
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Fleet {
     live: Arc<LiveState>,
     archive: SqliteArchive,
+    table: Arc<SignalTable>,
     settings: settings::Fleet,
 }
 
@@ -39,8 +38,13 @@ pub struct VehiclesPage {
 
 impl Fleet {
     #[must_use]
-    pub const fn new(live: Arc<LiveState>, archive: SqliteArchive, settings: settings::Fleet) -> Self {
-        Self { live, archive, settings }
+    pub const fn new(live: Arc<LiveState>, archive: SqliteArchive, table: Arc<SignalTable>, settings: settings::Fleet) -> Self {
+        Self { live, archive, table, settings }
+    }
+
+    #[must_use]
+    pub fn table(&self) -> &SignalTable {
+        &self.table
     }
 
     /// `None`: never heard of.
@@ -51,7 +55,7 @@ impl Fleet {
         let newest = match self.live.vehicle(vehicle_id) {
             Some(newest) => Some(newest),
             // After a restart, until it speaks again.
-            None => self.archive.newest_reading(vehicle_id).await?.map(Arc::new),
+            None => self.archive.newest_readings(std::slice::from_ref(vehicle_id)).await?.pop().map(Arc::new),
         };
         Ok(newest.map(|newest| self.seen(newest, now)))
     }
@@ -68,17 +72,15 @@ impl Fleet {
         ids.dedup();
         let is_full = ids.len() >= limit as usize;
         ids.truncate(limit as usize);
-        let mut vehicles = Vec::with_capacity(ids.len());
-        for id in &ids {
-            // Both lists are in order of ids.
-            let known = live.binary_search_by(|newest| newest.reading.vehicle_id.cmp(id)).ok();
-            let newest = match known {
-                Some(index) => Some(Arc::clone(&live[index])),
-                None => self.archive.newest_reading(id).await?.map(Arc::new),
-            };
-            vehicles.extend(newest.map(|newest| self.seen(newest, now)));
-        }
-        Ok(VehiclesPage { vehicles, next: ids.pop().filter(|_| is_full) })
+        let is_live = |id: &&VehicleId| live.binary_search_by(|newest| newest.reading.vehicle_id.cmp(id)).is_ok();
+        let silent: Vec<VehicleId> = ids.iter().filter(|id| !is_live(id)).cloned().collect();
+        let archived = if silent.is_empty() { Vec::new() } else { self.archive.newest_readings(&silent).await? };
+        let last = ids.pop();
+        let known = live.into_iter().filter(|newest| last.as_ref().is_some_and(|last| newest.reading.vehicle_id <= *last));
+        let mut newest: Vec<Arc<Assessment>> = known.chain(archived.into_iter().map(Arc::new)).collect();
+        newest.sort_unstable_by(|left, right| left.reading.vehicle_id.cmp(&right.reading.vehicle_id));
+        let vehicles = newest.into_iter().map(|newest| self.seen(newest, now)).collect();
+        Ok(VehiclesPage { vehicles, next: last.filter(|_| is_full) })
     }
 
     /// `None`: never heard of.

@@ -49,6 +49,11 @@ pub struct StateCounts {
 }
 
 impl StateCounts {
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.ok + self.parked + self.stale + self.offline
+    }
+
     pub(super) const fn add(&mut self, state: VehicleState) {
         match state {
             VehicleState::Ok => self.ok += 1,

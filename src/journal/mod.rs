@@ -18,6 +18,7 @@ mod disk;
 mod error;
 mod file_header;
 mod frame;
+mod health;
 mod progress;
 mod reader;
 mod recovery;
@@ -57,9 +58,9 @@ use crate::tasks::Tasks;
 pub use self::batch::Batch;
 pub use self::checkpoint::Checkpoint;
 pub use self::error::{JournalClosed, JournalError};
+pub use self::health::JournalHealth;
 pub use self::reader::{More, Reader};
 pub use self::recovery::{Recovery, SavedVehicle, Tail};
-pub use self::space::JournalHealth;
 
 /// Batches and checkpoints that wait for the writer. When full, lanes wait, their inboxes fill, and nothing more is taken in.
 const QUEUE_WORK: usize = 64;
@@ -115,7 +116,8 @@ struct Shared {
 }
 
 impl Journal {
-    /// Locks the folder, reads the checkpoints, finds the end of the journal, and starts its threads.
+    /// Locks the folder, reads the checkpoints, finds the end of the journal, and starts its threads. Needs a tokio runtime around
+    /// the call, as [`Tasks`] does.
     ///
     /// # Errors
     /// Where another process holds the folder, the disk fails, or a newer version wrote it. Damaged frames are no error:

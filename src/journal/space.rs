@@ -2,7 +2,6 @@
 //! A thread of its own, so that neither costs a commit anything. Writes no frames: `writer`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -11,34 +10,12 @@ use std::time::{Duration, Instant};
 use super::disk::{Disk, DiskFile};
 use super::error::{JournalError, disk_error};
 use super::file_header::{FILE_HEADER_BYTES, FileHeader, FileKind};
+use super::health::JournalHealth;
 
 const EXTENSION: &str = ".journal";
 
 /// Between two attempts where the disk is full: someone else has to make room, so asking often gains nothing.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(200);
-
-/// Whether the journal can keep what is accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum JournalHealth {
-    #[default]
-    Ok,
-    /// The disk is full. Everything accepted so far is safe; nothing more is acknowledged until there is room.
-    NoSpace { directory: PathBuf },
-    /// The journal has reached `journal.max`, since this consumer has not caught up.
-    Full { bytes: u64, max_bytes: u64, cursor: String },
-}
-
-impl fmt::Display for JournalHealth {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ok => formatter.write_str("ok"),
-            Self::NoSpace { directory } => write!(formatter, "the disk of {} is full", directory.display()),
-            Self::Full { bytes, max_bytes, cursor } => {
-                write!(formatter, "the journal holds {bytes} of at most {max_bytes} bytes and waits for {cursor}")
-            }
-        }
-    }
-}
 
 /// One file of the journal. Positions are in the journal as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,6 +165,7 @@ impl Space {
                     let segment = fresh.segment;
                     state.wanted = Some(Wanted { start: segment.end, bytes: self.segment_bytes });
                     state.segments.push_back(segment);
+                    state.report_bytes();
                     state.health = JournalHealth::Ok;
                     self.changed.notify_all();
                     return Ok(fresh);
@@ -295,7 +273,7 @@ impl Space {
         let mut state = self.locked();
         loop {
             if let Some(segment) = state.take_obsolete() {
-                self.report_bytes(&state);
+                state.report_bytes();
                 return Job::Delete(segment);
             }
             if state.ended {
@@ -326,16 +304,15 @@ impl Space {
         }
     }
 
-    /// Too large with another segment, and a consumer is why. Where only the checkpoint lags, the journal grows on: the lanes
-    /// that could move it would wait for the journal, and the journal for them.
+    /// Whether consumers hold so much that there may be no further segment. What only a restart needs does not count: the lanes
+    /// that could save more would wait for the journal, and the journal for them.
     fn full(&self, state: &State, wanted: Wanted) -> Option<JournalHealth> {
-        let bytes: u64 = state.segments.iter().map(|segment| segment.file_bytes).sum();
-        if bytes + wanted.bytes <= self.max_bytes {
-            return None;
-        }
-        let oldest = state.segments.front()?;
-        let (cursor, _) = state.cursors.iter().filter(|(_, position)| **position < oldest.end).min_by_key(|(_, at)| **at)?;
-        Some(JournalHealth::Full { bytes, max_bytes: self.max_bytes, cursor: cursor.clone() })
+        let slowest = state.cursors.iter().min_by_key(|(_, position)| **position);
+        let (cursor, held_from) = slowest.map_or(("a first consumer", 0), |(name, position)| (name.as_str(), *position));
+        let held = state.segments.iter().filter(|segment| segment.end > held_from);
+        let bytes: u64 = held.map(|segment| segment.file_bytes).sum();
+        let full = JournalHealth::Full { bytes, max_bytes: self.max_bytes, cursor: cursor.to_owned() };
+        (bytes + wanted.bytes > self.max_bytes).then_some(full)
     }
 
     fn make(&self, wanted: Wanted) -> Result<FreshSegment, JournalError> {
@@ -351,15 +328,7 @@ impl Space {
         self.disk.sync_directory(&self.directory).map_err(disk_error("sync", &self.directory))?;
         let end = wanted.start + wanted.bytes;
         let segment = Segment { start: wanted.start, file_bytes: wanted.bytes, end };
-        self.report_bytes(&self.locked());
         Ok(FreshSegment { segment, header, file })
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a gauge; the journal is far below 2^53 bytes")]
-    fn report_bytes(&self, state: &State) {
-        let _ = self;
-        let bytes: u64 = state.segments.iter().map(|segment| segment.file_bytes).sum();
-        ::metrics::gauge!(crate::metrics::JOURNAL_BYTES).set(bytes as f64);
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {
@@ -377,6 +346,12 @@ impl State {
         let oldest = self.segments.front()?;
         let obsolete = self.segments.len() > 1 && oldest.end <= *needed_from;
         if obsolete { self.segments.pop_front() } else { None }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a gauge; the journal is far below 2^53 bytes")]
+    fn report_bytes(&self) {
+        let bytes: u64 = self.segments.iter().map(|segment| segment.file_bytes).sum();
+        ::metrics::gauge!(crate::metrics::JOURNAL_BYTES).set(bytes as f64);
     }
 }
 

@@ -61,7 +61,6 @@ impl Writer {
     /// was not durable are dropped unkept.
     pub fn run(mut self) -> Result<(), JournalError> {
         let result = self.work();
-        self.space.end();
         if let Err(error) = &result {
             tracing::error!(%error, "the journal has failed");
         }
@@ -162,5 +161,11 @@ impl Writer {
         ::metrics::histogram!(crate::metrics::JOURNAL_COMMIT_SECONDS).record(started_at.elapsed());
         ::metrics::histogram!(crate::metrics::JOURNAL_COMMIT_BYTES).record(bytes.len() as f64);
         Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.space.end();
     }
 }

@@ -109,8 +109,8 @@ pub struct Live {
     pub max_vehicles: usize,
 }
 
-/// When a vehicle that is not parked counts as silent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// When a vehicle that says nothing is shown as such; one that is parked is not.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fleet {
     pub stale_after: Interval,
@@ -146,8 +146,12 @@ impl Settings {
         check(self.analytics.inbox >= 1, "`analytics.inbox` is 0; at least one message must be able to wait");
         check(self.archive.batch_max >= 1, "`archive.batch_max` is 0; at least one record must fit a transaction");
         check(self.live.max_vehicles >= 1, "`live.max_vehicles` is 0; at least one vehicle must be shown");
-        check(self.fleet.stale_after <= self.fleet.offline_after, "`fleet.stale_after` is longer than `fleet.offline_after`");
         check(self.mqtt.max_connections >= 1, "`mqtt.max_connections` is 0; no vehicle could connect");
+        check(
+            self.http.address.ip().is_loopback(),
+            "`http.address` is not on loopback: there are no accounts, so page and API would be open to everyone; reach them through a tunnel",
+        );
+        check(self.fleet.stale_after < self.fleet.offline_after, "`fleet.stale_after` must be below `fleet.offline_after`");
         check(self.journal.segment.bytes() >= 1 << 20, "`journal.segment` is under 1MiB; a message must fit a segment");
         check(
             self.journal.max.bytes() >= 4 * self.journal.segment.bytes(),
@@ -233,7 +237,7 @@ impl Default for Live {
 
 impl Default for Fleet {
     fn default() -> Self {
-        Self { stale_after: Interval::from_secs(5 * 60), offline_after: Interval::from_secs(30 * 60) }
+        Self { stale_after: Interval::from_millis(300_000), offline_after: Interval::from_millis(1_800_000) }
     }
 }
 

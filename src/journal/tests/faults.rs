@@ -170,7 +170,7 @@ fn a_full_journal_waits_for_its_consumer_and_resumes_by_itself() {
     assert!(outcomes.last_mut().unwrap().try_recv().is_err());
     assert!(disk.names().iter().filter(|name| name.ends_with(".journal")).count() <= 4);
 
-    // Only the consumer is the reason: the checkpoint lags for as long as the lanes wait.
+    // It may outgrow its limit for the checkpoint's sake, which cannot come while the lanes wait.
     let mut read = Vec::new();
     while read.len() < 40 {
         assert_eq!(reader.wait_for_more(PATIENCE), More::Ready);
@@ -182,6 +182,49 @@ fn a_full_journal_waits_for_its_consumer_and_resumes_by_itself() {
         outcome.blocking_recv().unwrap();
     }
     assert_eq!(running.journal.health(), JournalHealth::Ok);
+}
+
+#[test]
+fn a_consumer_halfway_may_still_fill_the_journal() {
+    let disk = SimulatedDisk::default();
+    let (running, _) = Running::open(&disk, &settings(16, 64));
+    let mut reader = running.journal.reader("archive").unwrap();
+    for arrival in 0..12 {
+        running.keep(1, arrival, &[0; 3_000]);
+    }
+    assert_eq!(reader.next(9).unwrap().len(), 9);
+    reader.commit().unwrap();
+    let outcomes: Vec<_> = (12..52).map(|arrival| running.submit(1, arrival, &[0; 3_000])).collect();
+    eventually("health says so", || matches!(running.journal.health(), JournalHealth::Full { .. }));
+    assert!(disk.names().iter().filter(|name| name.ends_with(".journal")).count() <= 6);
+    drop(outcomes);
+}
+
+#[test]
+fn a_checkpoint_whose_frames_failed_to_become_durable_is_not_stored() {
+    let disk = SimulatedDisk::default();
+    let (running, _) = Running::open(&disk, &settings(64, 1_024));
+    running.keep(1, 0, b"durable");
+    let second = segment_path(Path::new(DIRECTORY), 64 * 1_024);
+    eventually("the next segment is ready", || disk.syncs_of(&second) > 0);
+    // While the writer waits for room, the next batch and its checkpoint gather into one group, whose sync then fails.
+    disk.set_faults(Faults { no_room_for: Some(".journal"), ..Faults::default() });
+    let first = running.submit(1, 1, b"durable in the end");
+    eventually("the writer waits", || matches!(running.journal.health(), JournalHealth::NoSpace { .. }));
+    let last = running.submit(1, 2, b"not durable");
+    let mut checkpoint = Checkpoint::new();
+    checkpoint.push(slot(1), "truck-7", |out| out.push(1));
+    checkpoint.next_arrival(slot(1), 3);
+    running.journal.checkpoint(checkpoint).unwrap();
+    disk.set_faults(Faults { sync_fails: Some((".journal", 1)), ..Faults::default() });
+    first.blocking_recv().unwrap();
+    assert!(last.blocking_recv().is_err());
+    running.close().unwrap_err();
+
+    disk.set_faults(Faults::default());
+    let (_running, mut recovery) = Running::open(&disk, &settings(64, 1_024));
+    assert_eq!(recovery.vehicles, []);
+    assert_eq!(recovery.tail.next().map(|frame| frame.arrival), Some(0));
 }
 
 #[test]

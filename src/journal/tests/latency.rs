@@ -42,4 +42,5 @@ fn measure(directory: &Path, rate_per_s: u32, seconds: u32) {
 fn a_trickle_is_durable_within_milliseconds() {
     let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
     measure(folder.path(), 333, 10);
+    measure(folder.path(), 3_000, 5);
 }

@@ -102,35 +102,40 @@ fn a_reader_goes_on_where_it_committed() {
 
 #[test]
 fn segments_go_once_every_cursor_and_the_checkpoint_are_past_them() {
-    let disk = SimulatedDisk::default();
-    let settings = settings(16, 1_024);
-    let (running, _) = Running::open(&disk, &settings);
-    let mut archive = running.journal.reader("archive").unwrap();
-    let mut alerts = running.journal.reader("alerts").unwrap();
-    for arrival in 0..40 {
-        running.keep(1, arrival, &[0; 2_000]);
+    for (first, last) in [("archive", "alerts"), ("alerts", "archive")] {
+        let disk = SimulatedDisk::default();
+        let settings = settings(16, 1_024);
+        let (running, _) = Running::open(&disk, &settings);
+        let mut first = running.journal.reader(first).unwrap();
+        let mut last = running.journal.reader(last).unwrap();
+        for arrival in 0..40 {
+            running.keep(1, arrival, &[0; 2_000]);
+        }
+        let mut checkpoint = Checkpoint::new();
+        checkpoint.next_arrival(slot(1), 40);
+        running.journal.checkpoint(checkpoint).unwrap();
+        running.keep(1, 40, b"after the checkpoint");
+        drain(&mut first);
+        first.commit().unwrap();
+        assert_eq!(last.next(1).unwrap()[0].arrival, 0);
+        last.commit().unwrap();
+        running.keep(1, 41, b"record");
+        drop((first, last));
+        running.close().unwrap();
+
+        let (running, recovery) = Running::open(&disk, &settings);
+        assert_eq!(recovery.next_arrival[1], 42);
+        assert_eq!(arrivals(&recovery.tail.collect::<Vec<_>>()), [40, 41]);
+        let mut archive = running.journal.reader("archive").unwrap();
+        let mut alerts = running.journal.reader("alerts").unwrap();
+        let mut lags = [drain(&mut archive).len(), drain(&mut alerts).len()];
+        lags.sort_unstable();
+        assert_eq!(lags, [1, 41], "the slower one misses nothing");
+        assert!(segments(&disk) > 5);
+        archive.commit().unwrap();
+        alerts.commit().unwrap();
+        eventually("old segments are deleted", || segments(&disk) <= 3);
     }
-    let all = segments(&disk);
-    assert!(all > 5);
-    drain(&mut archive);
-    archive.commit().unwrap();
-    let mut checkpoint = Checkpoint::new();
-    checkpoint.next_arrival(slot(1), 40);
-    running.journal.checkpoint(checkpoint).unwrap();
-    running.keep(1, 40, b"after the checkpoint");
-    assert!(segments(&disk) >= all, "the other consumer has read nothing");
-
-    drain(&mut alerts);
-    alerts.commit().unwrap();
-    eventually("old segments are deleted", || segments(&disk) <= 2);
-    drop((archive, alerts));
-    running.close().unwrap();
-
-    let (running, recovery) = Running::open(&disk, &settings);
-    assert_eq!(recovery.next_arrival[1], 41);
-    assert_eq!(arrivals(&recovery.tail.collect::<Vec<_>>()), [40]);
-    let mut archive = running.journal.reader("archive").unwrap();
-    assert_eq!(arrivals(&drain(&mut archive)), [40], "it had committed before that one");
 }
 
 #[test]
@@ -207,6 +212,26 @@ fn a_second_opening_of_the_folder_is_refused_by_name() {
     assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
     running.close().unwrap();
     Running::open_real(folder.path(), &settings).unwrap().0.close().unwrap();
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_running, _) = Running::open_real(folder.path(), &settings(64, 1_024)).unwrap();
+    let helper = ["--exact", "journal::tests::round_trip::the_second_process", "--ignored", "--nocapture"];
+    let tests = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(tests).args(helper).current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("is in use by another odograph process"), "{said}");
+}
+
+#[test]
+#[ignore = "what a_second_process_is_refused runs in a second process"]
+fn the_second_process() {
+    let folder = Path::new(".");
+    if folder.join(crate::journal::LOCK_FILE).exists() {
+        println!("{}", Running::open_real(folder, &settings(64, 1_024)).err().unwrap());
+    }
 }
 
 #[test]

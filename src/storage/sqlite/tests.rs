@@ -218,8 +218,10 @@ async fn the_newest_reading_is_not_one_ahead_of_our_clock() {
     (earlier.arrival, earlier.reading.fingerprint) = (4, u64::MAX / 2);
     (later.arrival, later.reading.fingerprint) = (5, 1);
     archive.store(&[record(&future), record(&later), record(&earlier)]).await.unwrap();
-    let newest = archive.newest_reading(&VehicleId::new("truck-7").unwrap()).await.unwrap();
-    assert_eq!(newest, Some(later));
+    archive.store(&[record(&by("a", MIDNIGHT)), record(&by("a", MIDNIGHT + 90 * MINUTE))]).await.unwrap();
+    let ids = ["truck-7", "unheard-of", "a"].map(|id| VehicleId::new(id).unwrap());
+    let newest = archive.newest_readings(&ids).await.unwrap();
+    assert_eq!(newest, [by("a", MIDNIGHT + 90 * MINUTE), later]);
 }
 
 #[tokio::test]

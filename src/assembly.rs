@@ -1,0 +1,215 @@
+//! Builds the line from its end to its source, runs it, and takes it down the other way round: the only file that knows all parts.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::analytics::lanes::{self, LaneInlet, LaneStart, ModelSource, TryDeliverError};
+use crate::analytics::library::find_library;
+use crate::dashboard::{self, Reason};
+use crate::domain::{Assessment, SignalTable};
+use crate::fleet::Fleet;
+use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised};
+use crate::journal::{Journal, JournalHealth, JournalMonitor};
+use crate::live::LiveState;
+use crate::settings::{self, Settings};
+use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
+use crate::storage::{SqliteArchive, file_of};
+use crate::tasks::Tasks;
+
+/// The recorder folds what histograms have collected this often; without it they grow.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// Models that are part of the binary; they score where the settings name none.
+const SHIPPED_MODELS: &[(&str, &[u8])] = &[];
+/// In `analytics.models`: score nothing.
+const NO_MODEL: &str = "none";
+
+/// Where the process really listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    pub http: SocketAddr,
+    pub mqtt: SocketAddr,
+}
+
+/// Runs until the process is told to stop, then until everything that was acknowledged is stored. `ready` is called once, with tasks
+/// that end when the process does.
+pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> anyhow::Result<()> {
+    let recorder = PrometheusBuilder::new().install_recorder()?;
+    crate::metrics::describe();
+    let tasks = Tasks::default();
+    let table = Arc::new(settings::signal_table(&settings.signals));
+    std::fs::create_dir_all(&settings.data)
+        .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
+
+    let (journal, recovery) =
+        tokio::task::block_in_place(|| Journal::open(&settings.data.join("journal"), &settings.journal, &tasks))?;
+    let monitor = journal.monitor();
+    let archive = SqliteArchive::open(&file_of(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
+    let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
+    let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
+    let inlet = lanes::start(LaneStart {
+        settings: &settings.analytics,
+        table: Arc::clone(&table),
+        models: models(&settings.analytics)?,
+        library: find_library(&settings.analytics.onnxruntime),
+        journal,
+        recovery,
+        publish: |lane| {
+            let live = Arc::clone(&live);
+            Box::new(move |newest: &mut Vec<Assessment>| live.update(lane, newest)) as lanes::Publish
+        },
+        tasks: &tasks,
+    })?;
+    let intake = Arc::new(Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest));
+
+    let listener = TcpListener::bind(settings.http.address).await;
+    let listener =
+        listener.with_context(|| format!("cannot listen for HTTP on {}; choose another with --http", settings.http.address))?;
+    let http = listener.local_addr()?;
+    let fleet = Fleet::new(live, archive.clone(), table, settings.fleet);
+    serve(listener, dashboard(http, fleet, monitor, archive_health, recorder.clone()), &tasks);
+    let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
+    let addresses = Addresses { http, mqtt: door.address() };
+    upkeep(recorder, &tasks);
+    announce(addresses)?;
+    ready(addresses, &tasks);
+
+    tokio::select! {
+        failed = tasks.finished() => failed?,
+        () = told_to_stop()? => {}
+    }
+    tracing::info!("stopping: what was acknowledged is being stored");
+    tasks.request_stop();
+    tasks.finished().await?;
+    archive.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn start_archive_writer(
+    journal: &Journal,
+    archive: &SqliteArchive,
+    table: &Arc<SignalTable>,
+    settings: &Settings,
+    tasks: &Tasks,
+) -> anyhow::Result<ArchiveHealth> {
+    let health = ArchiveHealth::default();
+    let writer = ArchiveWriter {
+        reader: journal.reader(archive_writer::CURSOR)?,
+        durable: journal.durable(),
+        archive: archive.clone(),
+        table: Arc::clone(table),
+        settings: settings.archive.clone(),
+        health: health.clone(),
+        runtime: Handle::current(),
+    };
+    tasks.spawn_thread("archive writer", move || {
+        writer.run();
+        Ok(())
+    })?;
+    Ok(health)
+}
+
+fn models(settings: &settings::Analytics) -> anyhow::Result<Vec<ModelSource>> {
+    if settings.models.is_empty() {
+        let shipped = SHIPPED_MODELS.iter();
+        return Ok(shipped
+            .map(|(name, file)| ModelSource { origin: Path::new(name).to_owned(), file: (*file).into() })
+            .collect());
+    }
+    let named = settings.models.iter().filter(|path| path.as_path() != Path::new(NO_MODEL));
+    let read = named.map(|path| {
+        let file =
+            std::fs::read(path).with_context(|| format!("cannot read the model {} of `analytics.models`", path.display()))?;
+        Ok(ModelSource { origin: path.clone(), file: file.into() })
+    });
+    read.collect()
+}
+
+fn inlet_of(lanes: LaneInlet) -> Inlet {
+    let waiting = lanes.clone();
+    Inlet::new(
+        move |delivery| {
+            let lanes = waiting.clone();
+            async move { lanes.deliver(delivery).await.map_err(|_| NotPromised::Stopped) }
+        },
+        move |delivery| {
+            lanes.try_deliver(delivery).map_err(|error| match error {
+                TryDeliverError::Full(_) => NotPromised::Full,
+                TryDeliverError::Closed(_) => NotPromised::Stopped,
+            })
+        },
+    )
+}
+
+fn dashboard(
+    address: SocketAddr,
+    fleet: Fleet,
+    journal: JournalMonitor,
+    archive: ArchiveHealth,
+    recorder: PrometheusHandle,
+) -> Router {
+    let ready = move || {
+        let mut reasons = Vec::new();
+        match journal.health() {
+            JournalHealth::Ok => {}
+            health => reasons
+                .push(Reason { part: "journal", problem: format!("{health:?}: nothing is acknowledged until there is room") }),
+        }
+        if let Some(problem) = archive.problem() {
+            reasons.push(Reason { part: "archive", problem: format!("{problem}: the journal keeps what comes") });
+        }
+        reasons
+    };
+    dashboard::router(dashboard::Parts { fleet, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) })
+}
+
+fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
+    let mut stop = tasks.stop();
+    tasks.spawn("http", async move {
+        axum::serve(listener, router).with_graceful_shutdown(async move { stop.requested().await }).await?;
+        Ok(())
+    });
+}
+
+fn upkeep(recorder: PrometheusHandle, tasks: &Tasks) {
+    let mut stop = tasks.stop();
+    tasks.spawn("metrics upkeep", async move {
+        let mut interval = tokio::time::interval(METRICS_UPKEEP);
+        loop {
+            tokio::select! {
+                _ = interval.tick() => recorder.run_upkeep(),
+                () = stop.requested() => return Ok(()),
+            }
+        }
+    });
+}
+
+/// One line of JSON on stdout: whoever started the process knows that it is ready, and where.
+fn announce(addresses: Addresses) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", json!({"ready": true, "http": addresses.http.to_string(), "mqtt": addresses.mqtt.to_string()}))?;
+    stdout.flush()?;
+    tracing::info!(http = %addresses.http, mqtt = %addresses.mqtt, "ready; no account exists, so the API is open to this machine");
+    Ok(())
+}
+
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

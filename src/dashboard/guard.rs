@@ -1,0 +1,91 @@
+//! Who may ask at all: on loopback everybody on this machine, but no page of another origin in their browser (DNS rebinding), and
+//! nobody through a proxy that this build knows nothing of.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+
+use super::problem::Problem;
+
+#[derive(Debug)]
+pub struct Guard {
+    address: SocketAddr,
+    requests: Semaphore,
+}
+
+impl Guard {
+    pub const fn new(address: SocketAddr, requests: Semaphore) -> Self {
+        Self { address, requests }
+    }
+
+    /// `localhost`, a loopback address, or the one that is bound; with our port or none.
+    fn is_ours(&self, authority: &str) -> bool {
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
+            _ => (authority, Some(80)),
+        };
+        let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        let is_local =
+            host.eq_ignore_ascii_case("localhost") || address.is_some_and(|ip| ip.is_loopback() || ip == self.address.ip());
+        is_local && port == Some(self.address.port())
+    }
+
+    fn refusal(&self, headers: &HeaderMap) -> Option<Problem> {
+        let refused = |code, detail: String| Some(Problem::new(StatusCode::FORBIDDEN, code, detail));
+        let is_forwarded = |name: &header::HeaderName| *name == header::FORWARDED || name.as_str().starts_with("x-forwarded-");
+        if let Some(name) = headers.keys().find(|name| is_forwarded(name)) {
+            return refused("forwarded", format!("the header {name} is not accepted: this address is for this machine only"));
+        }
+        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        match text(header::HOST) {
+            Some(host) if self.is_ours(host) => {}
+            host => return refused("host", format!("the host {:?} is not this machine", host.unwrap_or_default())),
+        }
+        match text(header::ORIGIN) {
+            Some(origin) if !origin.strip_prefix("http://").is_some_and(|authority| self.is_ours(authority)) => {
+                refused("origin", format!("pages of {origin:?} may not ask"))
+            }
+            _ => None,
+        }
+    }
+}
+
+pub async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    if let Some(problem) = guard.refusal(request.headers()) {
+        return problem.into_response();
+    }
+    let Ok(_permit) = guard.requests.try_acquire() else {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_requests", "too many requests at once; try again")
+            .into_response();
+    };
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(headers: &[(&'static str, &'static str)]) -> bool {
+        let guard = Guard::new("127.0.0.1:8080".parse().unwrap(), Semaphore::new(1));
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        guard.refusal(&headers).is_some()
+    }
+
+    #[test]
+    fn only_this_machine_and_its_own_pages_may_ask() {
+        assert!(!refusal(&[("host", "127.0.0.1:8080")]));
+        assert!(!refusal(&[("host", "localhost:8080"), ("origin", "http://localhost:8080")]));
+        assert!(!refusal(&[("host", "[::1]:8080")]));
+        assert!(refusal(&[]), "no host");
+        assert!(refusal(&[("host", "evil.example:8080")]), "rebinding");
+        assert!(refusal(&[("host", "localhost:9090")]), "another port");
+        assert!(refusal(&[("host", "localhost:8080"), ("origin", "http://evil.example")]));
+        assert!(refusal(&[("host", "localhost:8080"), ("x-forwarded-for", "10.0.0.1")]));
+        assert!(refusal(&[("host", "localhost:8080"), ("forwarded", "for=10.0.0.1")]));
+    }
+}
