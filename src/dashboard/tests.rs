@@ -18,6 +18,8 @@ use crate::wire::record::Record;
 
 struct Server {
     _folder: TempDir,
+    /// The server ends with it.
+    _tasks: crate::tasks::Tasks,
     address: SocketAddr,
     archive: SqliteArchive,
     live: Arc<LiveState>,
@@ -49,9 +51,9 @@ async fn a_server() -> Server {
         metrics: Box::new(|| "odograph_connections 3\n".to_owned()),
     };
     let router = router(parts);
-    // It ends with the runtime of its test.
-    crate::tasks::Tasks::default().spawn("http", async move { Ok(axum::serve(listener, router).await?) });
-    Server { _folder: folder, address, archive, live, problem }
+    let tasks = crate::tasks::Tasks::default();
+    tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
+    Server { _folder: folder, _tasks: tasks, address, archive, live, problem }
 }
 
 impl Server {
