@@ -164,7 +164,7 @@ fn dashboard(
         match journal.health() {
             JournalHealth::Ok => {}
             health => reasons
-                .push(Reason { part: "journal", problem: format!("{health:?}: nothing is acknowledged until there is room") }),
+                .push(Reason { part: "journal", problem: format!("{health}: nothing is acknowledged until there is room") }),
         }
         if let Some(problem) = archive.problem() {
             reasons.push(Reason { part: "archive", problem: format!("{problem}: the journal keeps what comes") });

@@ -1,6 +1,6 @@
 //! Readings for the tests of this module.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::model::{Model, Runtime};
 use crate::domain::{Reading, SignalId, SignalTable, SignalValues, Timestamp, VehicleId};
@@ -39,9 +39,12 @@ pub fn reading_of(vehicle_id: &str, seconds: i64, values: &[(SignalId, f32)]) ->
 }
 
 /// The library that `make fetch` puts into the tree.
+pub fn library() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/onnxruntime/libonnxruntime.so.1.32.0")
+}
+
 pub fn runtime() -> Runtime {
-    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/onnxruntime/libonnxruntime.so.1.32.0");
-    Runtime::load(&library).expect("run `make fetch`")
+    Runtime::load(&library()).expect("run `make fetch`")
 }
 
 /// A file of `tests/models`, without its ending.

@@ -16,40 +16,50 @@ pub fn total(page: &str, name: &str) -> Option<f64> {
     samples(page, name).map(|sample| sample.value).reduce(|sum, value| sum + value)
 }
 
-/// How a histogram changed between two pages: the upper bounds of the buckets that hold the quantiles. `None` where nothing was counted.
+/// How a histogram grew between two pages: the upper bounds of the buckets that hold the quantiles. Of a summary, which has none, the quantiles
+/// that the later page shows (they look back about a minute). `None` where nothing was counted.
 #[must_use]
-pub fn histogram_between(before: &str, after: &str, name: &str) -> Option<BatchSize> {
-    let buckets = |page| -> Vec<(f64, f64)> {
-        let mut buckets: Vec<(f64, f64)> = Vec::new();
-        for sample in samples(page, &format!("{name}_bucket")) {
-            let Some(bound) = sample.label("le").and_then(|bound| bound.trim_start_matches('+').parse::<f64>().ok()) else {
-                continue;
-            };
-            match buckets.iter_mut().find(|(known, _)| known.total_cmp(&bound).is_eq()) {
-                Some((_, count)) => *count += sample.value,
-                None => buckets.push((bound, sample.value)),
-            }
-        }
-        buckets.sort_by(|left, right| left.0.total_cmp(&right.0));
-        buckets
-    };
-    let earlier = buckets(before);
-    let grown: Vec<(f64, f64)> = buckets(after)
-        .into_iter()
-        .map(|(bound, count)| {
-            (bound, count - earlier.iter().find(|(known, _)| known.total_cmp(&bound).is_eq()).map_or(0.0, |found| found.1))
-        })
-        .collect();
-    let growth = |suffix: &str| {
+pub fn distribution_between(before: &str, after: &str, name: &str) -> Option<BatchSize> {
+    let grown = |suffix: &str| {
         let name = format!("{name}_{suffix}");
         total(after, &name).unwrap_or(0.0) - total(before, &name).unwrap_or(0.0)
     };
-    let count = growth("count");
-    let bound_of = |quantile: f64| grown.iter().find(|(_, below)| *below >= quantile * count).map(|(bound, _)| *bound);
+    let count = grown("count");
     if count < 1.0 {
         return None;
     }
-    Some(BatchSize { p50: bound_of(0.5)?, p99: bound_of(0.99)?, mean: growth("sum") / count })
+    let mut buckets = buckets(after, name);
+    for (bound, earlier) in self::buckets(before, name) {
+        buckets.iter_mut().filter(|(known, _)| known.total_cmp(&bound).is_eq()).for_each(|(_, count)| *count -= earlier);
+    }
+    let quantile = |wanted: f64| {
+        let in_bucket = buckets.iter().find(|(_, below)| *below >= wanted * count).map(|(bound, _)| *bound);
+        in_bucket.or_else(|| summary_quantile(after, name, wanted))
+    };
+    Some(BatchSize { p50: quantile(0.5)?, p99: quantile(0.99)?, mean: grown("sum") / count })
+}
+
+/// Upper bound and cumulative count, over all labels.
+fn buckets(page: &str, name: &str) -> Vec<(f64, f64)> {
+    let mut buckets: Vec<(f64, f64)> = Vec::new();
+    for sample in samples(page, &format!("{name}_bucket")) {
+        let Some(bound) = sample.label("le").and_then(|bound| bound.trim_start_matches('+').parse::<f64>().ok()) else {
+            continue;
+        };
+        match buckets.iter_mut().find(|(known, _)| known.total_cmp(&bound).is_eq()) {
+            Some((_, count)) => *count += sample.value,
+            None => buckets.push((bound, sample.value)),
+        }
+    }
+    buckets.sort_by(|left, right| left.0.total_cmp(&right.0));
+    buckets
+}
+
+fn summary_quantile(page: &str, name: &str, wanted: f64) -> Option<f64> {
+    let is_wanted = |sample: &Sample| {
+        sample.label("quantile").and_then(|text| text.parse::<f64>().ok()).is_some_and(|given| (given - wanted).abs() < 1e-9)
+    };
+    samples(page, name).find(is_wanted).map(|sample| sample.value)
 }
 
 struct Sample<'a> {
@@ -88,8 +98,14 @@ mod tests {
 
     #[test]
     fn only_what_was_counted_between_the_pages_counts() {
-        assert_eq!(histogram_between(BEFORE, AFTER, "batch"), Some(BatchSize { p50: 8.0, p99: 8.0, mean: 6.0 }));
-        assert_eq!(histogram_between(AFTER, AFTER, "batch"), None);
+        assert_eq!(distribution_between(BEFORE, AFTER, "batch"), Some(BatchSize { p50: 8.0, p99: 8.0, mean: 6.0 }));
+        assert_eq!(distribution_between(AFTER, AFTER, "batch"), None);
+    }
+
+    #[test]
+    fn a_summary_tells_its_own_quantiles() {
+        let page = "batch{quantile=\"0.5\"} 3\nbatch{quantile=\"0.99\"} 40\nbatch_sum 90\nbatch_count 20\n";
+        assert_eq!(distribution_between("", page, "batch"), Some(BatchSize { p50: 3.0, p99: 40.0, mean: 4.5 }));
     }
 
     #[test]

@@ -168,12 +168,10 @@ impl Flight {
     /// Sends what sockets did not take at first.
     pub fn send_rests(&mut self) {
         let Self { with_rest, vehicles, is_connected, .. } = self;
-        with_rest.retain(|index| match vehicles[*index].send_rest() {
-            Ok(is_left) => is_left,
-            Err(_) => {
-                is_connected[*index] = false;
-                false
-            }
+        with_rest.retain(|index| {
+            let rest = vehicles[*index].send_rest();
+            is_connected[*index] &= rest.is_ok();
+            rest.unwrap_or(false)
         });
     }
 

@@ -11,11 +11,13 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
 use super::flight::{Flight, Outlook};
+use super::history::send_histories;
 use super::http::{Client, HttpError};
 use super::latency::Percentiles;
 use super::ledger::vehicle_id;
 use super::probe::Probe;
 use super::process::{self, MachineTime, ProcError, Usage};
+use super::read_back::{ReadBackError, wait_until_stored};
 use super::schedule::{Schedule, Timer};
 use super::vehicle::{Acknowledgements, Vehicle, VehicleError, connect};
 
@@ -61,6 +63,8 @@ pub enum LoadError {
     Http(#[from] HttpError),
     #[error(transparent)]
     Proc(#[from] ProcError),
+    #[error(transparent)]
+    ReadBack(#[from] ReadBackError),
     #[error("could not write the ledger {path}: {source}")]
     Ledger { path: PathBuf, source: std::io::Error },
     #[error("timer: {0}")]
@@ -73,6 +77,8 @@ pub struct Generated {
     pub connected_in_ms: f64,
     /// Of the service, once all vehicles were connected and before the first message.
     pub rss_connected_bytes: u64,
+    /// Of the minutes before the start, sent beforehand so that windows are filled and models score; in no other figure.
+    pub history_readings: u64,
     /// Warm-up included.
     pub sent: u64,
     pub acknowledged: u64,
@@ -91,14 +97,20 @@ pub struct Generated {
     pub send_lateness_ms: Percentiles,
     pub service_cpu_us_per_reading: f64,
     pub service_user_share: f64,
-    /// Used by the service until all vehicles were connected.
-    pub service_cpu_us_connected: u64,
+    /// Used by the service until the first message of the warm-up.
+    pub service_cpu_us_at_start: u64,
     pub generator_cpu_us_per_reading: f64,
     pub machine_busy_percent: f64,
     pub machine_interrupts_percent: f64,
     /// `/metrics` before the first and after the last measured message.
     pub metrics_before: String,
     pub metrics_after: String,
+}
+
+/// What it took to connect all vehicles.
+struct Connection {
+    took: Duration,
+    rss_bytes: u64,
 }
 
 /// A moment's counters of everything that is measured over a span.
@@ -119,10 +131,13 @@ pub fn run(load: &Load) -> Result<Generated, LoadError> {
 
 async fn drive(load: &Load) -> Result<Generated, LoadError> {
     let connecting = Instant::now();
-    let (vehicles, acknowledgements): (Vec<_>, Vec<_>) = connect_all(load).await?.into_iter().unzip();
-    let connected_in = connecting.elapsed();
-    let connected = process::usage(load.service_pid)?;
+    let connected = connect_all(load).await?;
+    let connection = Connection { took: connecting.elapsed(), rss_bytes: process::usage(load.service_pid)?.rss_bytes };
+    let (connected, history) = send_histories(connected).await?;
+    wait_until_stored(&mut Client::new(load.http)).await?;
+    let at_start = process::usage(load.service_pid)?;
 
+    let (vehicles, acknowledgements): (Vec<_>, Vec<_>) = connected.into_iter().unzip();
     let outlook =
         Outlook { start: Instant::now(), started_at: crate::clock::now(), warm_up: load.warm_up, measured: load.measured };
     let flight = Rc::new(RefCell::new(Flight::new(vehicles, outlook, load.rate)));
@@ -146,20 +161,23 @@ async fn drive(load: &Load) -> Result<Generated, LoadError> {
     readers.abort_all();
     let mut flight = flight.borrow_mut();
     flight.give_up_outstanding();
+    let history_readings = history.len() as u64;
+    flight.ledger.entries.extend(history);
     flight.ledger.write(&load.ledger).map_err(|source| LoadError::Ledger { path: load.ledger.clone(), source })?;
-    Ok(summary(&flight, connected_in, &connected, before, after))
+    Ok(Generated { history_readings, ..summary(&flight, connection, &at_start, before, after) })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and microseconds of one run are far below 2^53")]
-fn summary(flight: &Flight, connected_in: Duration, connected: &Usage, before: Sample, after: Sample) -> Generated {
+fn summary(flight: &Flight, connection: Connection, at_start: &Usage, before: Sample, after: Sample) -> Generated {
     let counts = &flight.counts;
     let per_reading = |us: u64| us as f64 / (counts.acknowledged_in_span.max(1)) as f64;
     let service_us = after.service.cpu_us() - before.service.cpu_us();
-    let all_us = (after.machine.all_us - before.machine.all_us).max(1) as f64;
-    let idle_us = (after.machine.idle_us - before.machine.idle_us) as f64;
+    let all = after.machine.all.saturating_sub(before.machine.all).max(Duration::from_millis(1));
+    let percent = |time: Duration| 100.0 * time.as_secs_f64() / all.as_secs_f64();
     Generated {
-        connected_in_ms: connected_in.as_secs_f64() * 1e3,
-        rss_connected_bytes: connected.rss_bytes,
+        connected_in_ms: connection.took.as_secs_f64() * 1e3,
+        rss_connected_bytes: connection.rss_bytes,
+        history_readings: 0,
         sent: counts.sent,
         acknowledged: counts.acknowledged,
         unanswered: counts.unanswered,
@@ -172,10 +190,10 @@ fn summary(flight: &Flight, connected_in: Duration, connected: &Usage, before: S
         send_lateness_ms: Percentiles::of(&flight.lateness),
         service_cpu_us_per_reading: per_reading(service_us),
         service_user_share: (after.service.user_us - before.service.user_us) as f64 / service_us.max(1) as f64,
-        service_cpu_us_connected: connected.cpu_us(),
+        service_cpu_us_at_start: at_start.cpu_us(),
         generator_cpu_us_per_reading: per_reading(after.own.cpu_us() - before.own.cpu_us()),
-        machine_busy_percent: 100.0 * (1.0 - idle_us / all_us),
-        machine_interrupts_percent: 100.0 * (after.machine.interrupts_us - before.machine.interrupts_us) as f64 / all_us,
+        machine_busy_percent: 100.0 - percent(after.machine.idle.saturating_sub(before.machine.idle)),
+        machine_interrupts_percent: percent(after.machine.interrupts.saturating_sub(before.machine.interrupts)),
         metrics_before: before.metrics,
         metrics_after: after.metrics,
     }

@@ -14,7 +14,7 @@ use super::read_back::{self, ReadBackError};
 use super::report::{Disk, Observed, Report};
 use super::service::{Service, ServiceError};
 
-const STOP_WITHIN: Duration = Duration::from_secs(60);
+const STOP_WITHIN: Duration = Duration::from_mins(1);
 /// Writes that are timed to say how fast the disk makes things durable.
 const TIMED_SYNCS: usize = 51;
 

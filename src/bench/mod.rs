@@ -8,11 +8,15 @@
 //!   construction (messages on the way ÷ throughput), so read the throughput there and the latency at a fixed rate.
 //! - CPU is what the kernel charged the service process (user and system) over the measured span. Work that is only postponed (the archive
 //!   lagging behind) shows in the second figure, which counts until everything is stored.
-//! - One connection per vehicle, MQTT 3.1.1, QoS 1, TCP_NODELAY. Warm-up is left out. Both processes share the machine.
+//! - One connection per vehicle, MQTT 3.1.1, `QoS` 1, `TCP_NODELAY`. Each vehicle first sends the last five minutes as an array (`history`), so that
+//!   windows are filled and models score; that and the warm-up are left out of all figures. Both processes share the machine.
 
 mod exposition;
 mod flight;
 pub mod generator;
+#[cfg(test)]
+mod generator_tests;
+mod history;
 mod http;
 mod latency;
 mod ledger;

@@ -1,6 +1,7 @@
 //! What the kernel says about processes and the machine. Linux only: reads /proc.
 
 use std::fs;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,13 +33,13 @@ impl Usage {
     }
 }
 
-/// CPU time of all cores since the start of the machine, in microseconds.
+/// Time of all cores since the start of the machine.
 #[derive(Debug, Clone, Copy)]
 pub struct MachineTime {
-    pub all_us: u64,
-    pub idle_us: u64,
+    pub all: Duration,
+    pub idle: Duration,
     /// Network processing that no process is charged for.
-    pub interrupts_us: u64,
+    pub interrupts: Duration,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -81,8 +82,8 @@ pub fn machine_time() -> Result<MachineTime, ProcError> {
     let [_, _, _, idle, waiting, hard, soft, _] = ticks[..] else {
         return Err(ProcError::Field { path: path.to_owned(), field: "eight CPU times" });
     };
-    let us = |ticks: u64| ticks * 1_000_000 / TICKS_PER_SECOND;
-    Ok(MachineTime { all_us: us(ticks.iter().sum()), idle_us: us(idle + waiting), interrupts_us: us(hard + soft) })
+    let time = |ticks: u64| Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND);
+    Ok(MachineTime { all: time(ticks.iter().sum()), idle: time(idle + waiting), interrupts: time(hard + soft) })
 }
 
 pub fn machine() -> Result<Machine, ProcError> {
@@ -141,6 +142,6 @@ mod tests {
         let machine = machine().unwrap();
         assert!(machine.cores > 0 && machine.memory_bytes > 1 << 28 && !machine.kernel.is_empty(), "{machine:?}");
         let time = machine_time().unwrap();
-        assert!(time.all_us >= time.idle_us + time.interrupts_us, "{time:?}");
+        assert!(time.all >= time.idle + time.interrupts, "{time:?}");
     }
 }

@@ -68,7 +68,7 @@ impl Drive {
         self.longitude += metres * east / (METRES_PER_DEGREE * 0.656);
     }
 
-    /// Appends the JSON document of CONTRACTS §2. `second`: the time to the second, such as `2026-11-24T03:17:00`.
+    /// Appends a JSON document as in CONTRACTS §2, with the signals of a common engine. `second`: the time to the second, such as `2026-11-24T03:17:00`.
     pub fn write_json(&mut self, second: &str, micros: u32, sequence: u64, into: &mut Vec<u8>) {
         let speed = self.speed_km_per_h;
         let per_km_per_h = RPM_PER_KM_PER_H.iter().find(|ratio| speed * **ratio < SHIFT_AT_RPM).unwrap_or(&RPM_PER_KM_PER_H[5]);
@@ -78,6 +78,7 @@ impl Drive {
         let intake_kpa = 30.0 + throttle * 0.9 + self.between(-1.5, 1.5);
         // Ideal gas: displacement 1.6 l, 0.85 volumetric efficiency, 298 K.
         let air_flow = rpm / 120.0 * 1.6 * 0.85 * intake_kpa / (0.287 * 298.0) + self.between(-0.1, 0.1);
+        let intake_celsius = 24.0 + (90.0 - speed) * 0.08 + self.between(-0.5, 0.5);
         let volts = 14.1 + self.between(-0.15, 0.15);
 
         into.extend_from_slice(b"{\"recorded_at\":\"");
@@ -93,6 +94,8 @@ impl Drive {
         decimal(into, ",\"coolant_temperature_celsius\":", self.coolant_celsius.into(), 1);
         decimal(into, ",\"intake_pressure_kpa\":", intake_kpa.into(), 1);
         decimal(into, ",\"mass_air_flow_g_per_s\":", air_flow.into(), 2);
+        decimal(into, ",\"intake_temperature_celsius\":", intake_celsius.into(), 1);
+        decimal(into, ",\"accelerator_pedal_percent\":", (push * 80.0 + speed * 0.1).into(), 1);
         decimal(into, ",\"throttle_percent\":", throttle.clamp(0.0, 100.0).into(), 1);
         decimal(into, ",\"battery_voltage_v\":", volts.into(), 2);
         into.extend_from_slice(b"},\"ignition\":\"on\"}");

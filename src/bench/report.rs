@@ -34,6 +34,8 @@ pub struct Report {
     publish_to_live_ms: Percentiles,
     /// How late the generator sent; contained in the latencies.
     send_lateness_ms: Percentiles,
+    /// Sent and acknowledged before the start, to fill windows.
+    history_readings: u64,
     sent: u64,
     acknowledged: u64,
     unanswered: u64,
@@ -44,7 +46,7 @@ pub struct Report {
     /// Acknowledged, neither stored nor quarantined.
     pub lost: u64,
     pub stored_twice: u64,
-    /// Share of the stored readings that a model scored.
+    /// Share of the readings in the measured span that a model scored.
     scored_share: f64,
     /// From the last acknowledgement until the archive had everything.
     stored_after_ms: f64,
@@ -106,18 +108,21 @@ impl Report {
     pub fn new(observed: Observed<'_>) -> Self {
         let Observed { bench, generated, comparison, quarantined, stored_after, idle, drained, disk, machine } = observed;
         let connected = generated.rss_connected_bytes;
+        let (before, after) = (&generated.metrics_before, &generated.metrics_after);
+        let grown = |name| exposition::total(after, name).unwrap_or(0.0) - exposition::total(before, name).unwrap_or(0.0);
         Self {
             schema_version: SCHEMA_VERSION,
             load: Load::new(bench, generated.payload_bytes),
             readings_per_second: generated.readings_per_second,
             cpu_us_per_reading: generated.service_cpu_us_per_reading,
-            cpu_us_per_reading_until_stored: (drained.cpu_us() - generated.service_cpu_us_connected) as f64
+            cpu_us_per_reading_until_stored: (drained.cpu_us() - generated.service_cpu_us_at_start) as f64
                 / generated.acknowledged.max(1) as f64,
             cpu_user_share: generated.service_user_share,
             generator_cpu_us_per_reading: generated.generator_cpu_us_per_reading,
             publish_to_durable_ms: generated.publish_to_durable_ms,
             publish_to_live_ms: generated.publish_to_live_ms,
             send_lateness_ms: generated.send_lateness_ms,
+            history_readings: generated.history_readings,
             sent: generated.sent,
             acknowledged: generated.acknowledged,
             unanswered: generated.unanswered,
@@ -127,7 +132,7 @@ impl Report {
             quarantined,
             lost: comparison.missing.saturating_sub(quarantined),
             stored_twice: comparison.stored_twice,
-            scored_share: comparison.with_score as f64 / comparison.stored.max(1) as f64,
+            scored_share: grown(metrics::READINGS_SCORED) / grown(metrics::READINGS_ACCEPTED).max(1.0),
             stored_after_ms: stored_after.as_secs_f64() * 1e3,
             peak_rss_bytes: drained.peak_rss_bytes,
             memory: Memory {
@@ -136,11 +141,7 @@ impl Report {
                 bytes_per_connection: connected.saturating_sub(idle.rss_bytes) / u64::from(bench.vehicles.max(1)),
                 connected_in_ms: generated.connected_in_ms,
             },
-            batch_size: exposition::histogram_between(
-                &generated.metrics_before,
-                &generated.metrics_after,
-                metrics::LANE_BATCH_READINGS,
-            ),
+            batch_size: exposition::distribution_between(before, after, metrics::LANE_BATCH_READINGS),
             disk,
             machine_busy_percent: generated.machine_busy_percent,
             machine_interrupts_percent: generated.machine_interrupts_percent,

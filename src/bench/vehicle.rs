@@ -23,7 +23,7 @@ pub enum VehicleError {
     #[error("{vehicle_id} was refused: {code:?}")]
     Refused { vehicle_id: String, code: ConnectReturnCode },
     #[error("{vehicle_id} got {packet:?}, which was not expected")]
-    Unexpected { vehicle_id: String, packet: Packet },
+    Unexpected { vehicle_id: String, packet: Box<Packet> },
     #[error("{vehicle_id} got bytes that are no MQTT: {error:?}")]
     Malformed { vehicle_id: String, error: mqttbytes::Error },
     #[error("the service closed the connection of {vehicle_id}")]
@@ -77,7 +77,7 @@ pub async fn connect(address: SocketAddr, id: String, seed: u64) -> Result<(Vehi
     match acknowledgements.packet().await? {
         Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => {}
         Packet::ConnAck(answer) => return Err(VehicleError::Refused { vehicle_id: id, code: answer.code }),
-        packet => return Err(VehicleError::Unexpected { vehicle_id: id, packet }),
+        packet => return Err(VehicleError::Unexpected { vehicle_id: id, packet: Box::new(packet) }),
     }
     // Ten thousand read buffers would be the generator's largest piece of memory: most acknowledgements need none.
     acknowledgements.buffer = BytesMut::new();
@@ -148,7 +148,7 @@ impl Acknowledgements {
     pub async fn next(&mut self) -> Result<u16, VehicleError> {
         match self.packet().await? {
             Packet::PubAck(acknowledgement) => Ok(acknowledgement.pkid),
-            packet => Err(VehicleError::Unexpected { vehicle_id: self.id.clone(), packet }),
+            packet => Err(VehicleError::Unexpected { vehicle_id: self.id.clone(), packet: Box::new(packet) }),
         }
     }
 
@@ -161,9 +161,8 @@ impl Acknowledgements {
             }
             // `read_buf` on a half of the stream sees a short read as "drained" and spares the second system call.
             let read = self.reader.read_buf(&mut self.buffer).await;
-            match read.map_err(|source| VehicleError::Io { vehicle_id: self.id.clone(), source })? {
-                0 => return Err(VehicleError::Closed { vehicle_id: self.id.clone() }),
-                _ => {}
+            if read.map_err(|source| VehicleError::Io { vehicle_id: self.id.clone(), source })? == 0 {
+                return Err(VehicleError::Closed { vehicle_id: self.id.clone() });
             }
         }
     }

@@ -90,7 +90,7 @@ impl FromStr for RateArgument {
             return Ok(Self::Max);
         }
         let per_second: f64 = text.parse().map_err(|_| "write a number of readings per second, or max")?;
-        let is_possible = per_second >= 1.0 && per_second <= 1e7;
+        let is_possible = (1.0..=1e7).contains(&per_second);
         is_possible.then_some(Self::PerSecond(per_second)).ok_or("between 1 and 10,000,000 readings per second")
     }
 }

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::replay::{RefusedByReason, refused_by_reason, report_refused};
-use crate::analytics::features::{FeaturePlan, describe};
+use crate::analytics::features::{FeatureDescription, FeaturePlan, describe};
 use crate::analytics::window::{Insertion, Window, WindowLimits};
 use crate::domain::{Reading, SignalTable, VehicleId};
 use crate::settings::{self, Interval};
@@ -88,16 +88,17 @@ pub fn run(command: &FeaturesCommand) -> anyhow::Result<ExitCode> {
 fn list(args: &ListArgs) -> anyhow::Result<()> {
     let all = describe(&SignalTable::default());
     let mut out = std::io::stdout().lock();
-    if args.json {
-        serde_json::to_writer_pretty(&mut out, &all)?;
-        writeln!(out)?;
-        return Ok(());
+    let text = if args.json { serde_json::to_string_pretty(&all)? } else { all.iter().map(as_line).collect() };
+    match writeln!(out, "{}", text.trim_end()) {
+        // `| head` has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
     }
-    for feature in all {
-        let unit = if feature.unit.is_empty() { String::new() } else { format!(" [{}]", feature.unit) };
-        writeln!(out, "{}{unit}: {}; {}", feature.name, feature.meaning, feature.formula)?;
-    }
-    Ok(())
+}
+
+fn as_line(feature: &FeatureDescription) -> String {
+    let unit = if feature.unit.is_empty() { String::new() } else { format!(" [{}]", feature.unit) };
+    format!("{}{unit}: {}; {}\n", feature.name, feature.meaning, feature.formula)
 }
 
 fn export(args: &ExportArgs) -> anyhow::Result<()> {
@@ -200,6 +201,7 @@ fn names_of_file(path: &Path) -> anyhow::Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analytics::model::{Model, Runtime};
 
     fn fixture(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/history").join(name)
@@ -269,5 +271,23 @@ vehicle_id,recorded_at,engine_speed_rpm,engine_speed_rpm.delta,coolant_temperatu
         assert!(feature_names(" ").is_err());
         std::fs::write(&path, "{}").unwrap();
         assert!(feature_names(&format!("@{}", path.display())).unwrap_err().to_string().contains("features"));
+    }
+
+    #[test]
+    fn the_shipped_model_passes_its_check_and_scores_like_python() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = root.join("models/drive_autoencoder");
+        let library = root.join(".cache/onnxruntime/libonnxruntime.so.1.32.0");
+        let runtime = Runtime::load(&library).expect("run `make fetch`");
+        let file = std::fs::read(folder.join("drive_autoencoder.onnx")).unwrap();
+        let mut model = Model::load(&runtime, &file, &SignalTable::default()).unwrap();
+        let contract = model.contract().clone();
+        assert_eq!(contract.features, names_of_file(&folder.join("features.json")).unwrap(), "make exports what it takes");
+        let mut raw = Vec::new();
+        model.score(&contract.golden.rows, &mut raw).unwrap();
+        assert_eq!(raw.len(), contract.golden.raw.len());
+        for (here, python) in raw.iter().zip(&contract.golden.raw) {
+            assert!((here - python).abs() <= 1e-6 * python.abs().max(1.0), "{here} here, {python} in Python");
+        }
     }
 }

@@ -286,10 +286,11 @@ impl Hook {
         };
         let answer = async {
             if vehicle_id.is_some() {
-                return self.intake.accept(message).await;
+                return self.intake.accept(&message).await;
             }
             let detail = format!("{:?} is not vehicles/{{vehicle_id}}/telemetry", publish.topic);
-            self.intake.refuse(message, &Refusal::new(Reason::TopicUnknown, detail)).await
+            let pending = self.intake.begin_refusal(&message, &Refusal::new(Reason::TopicUnknown, detail)).await?;
+            self.intake.settle(pending).await
         };
         match timeout(self.ack_timeout, answer).await {
             Ok(Ok(_answer)) => Ok(()),

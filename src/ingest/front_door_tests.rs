@@ -1,10 +1,8 @@
 //! The front door with real clients over real sockets. Only the lane behind it is played: it takes deliveries and keeps receipts
 //! when a test says so.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, LastWill, Packet, PubAckReason, SubscribeReasonCode};
@@ -14,20 +12,11 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{FrontDoor, Inlet, Intake, NotPromised};
-use crate::clock;
-use crate::domain::{Delivery, Outcome, Reason, SignalTable};
-use crate::settings::{self, ByteSize, Interval};
+use super::FrontDoor;
+use super::fixtures::{A_WHILE, Lanes, a_reading, keep, soon};
+use crate::domain::{Delivery, Reason};
+use crate::settings::{self, Interval};
 use crate::tasks::Tasks;
-
-/// Long enough for every answer of a healthy process on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// How long a test looks for something that must not come.
-const A_WHILE: Duration = Duration::from_millis(150);
-
-/// The lane's inbox in tests. Full: senders wait.
-const INBOX: usize = 16;
 
 struct Line {
     door: FrontDoor,
@@ -37,17 +26,7 @@ struct Line {
 
 impl Line {
     fn open(adjust: impl FnOnce(&mut settings::Mqtt)) -> Self {
-        let (sender, deliveries) = mpsc::channel(INBOX);
-        let waiting = sender.clone();
-        let inlet = Inlet::new(
-            move |delivery| {
-                let sender = waiting.clone();
-                async move { sender.send(delivery).await.map_err(|_| NotPromised::Stopped) }
-            },
-            move |delivery| sender.try_send(delivery).map_err(|_| NotPromised::Full),
-        );
-        let ingest = settings::Ingest { max_payload: ByteSize::from_kib(4), ..settings::Ingest::default() };
-        let intake = Arc::new(Intake::new(inlet, Arc::new(SignalTable::default()), &ingest));
+        let Lanes { intake, deliveries } = Lanes::open();
         let mut settings = settings::Mqtt { address: "127.0.0.1:0".parse().unwrap(), ..settings::Mqtt::default() };
         adjust(&mut settings);
         let tasks = Tasks::default();
@@ -70,15 +49,6 @@ impl Line {
         });
         (door, tasks)
     }
-}
-
-fn keep(delivery: Delivery) {
-    let accepted = u32::try_from(delivery.readings.len()).unwrap();
-    delivery.receipt.keep(Outcome { accepted, duplicates: 0 });
-}
-
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.expect("in time")
 }
 
 struct Vehicle {
@@ -158,15 +128,11 @@ impl Socket {
     }
 }
 
-fn a_reading() -> String {
-    format!(r#"{{"recorded_at":"{}","signals":{{"speed_km_per_h":63.2}}}}"#, clock::now())
-}
-
 #[tokio::test]
 async fn a_publish_is_acknowledged_after_its_receipt_is_kept_and_not_before() {
     let mut line = Line::open(|_| {});
     let mut vehicle = Vehicle::new(line.door, "truck-7");
-    vehicle.publish("vehicles/truck-7/telemetry", a_reading()).await;
+    vehicle.publish("vehicles/truck-7/telemetry", a_reading(1)).await;
     let kept = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&kept);
     let client = async move {
@@ -188,7 +154,7 @@ async fn a_publish_is_acknowledged_after_its_receipt_is_kept_and_not_before() {
 #[tokio::test]
 async fn a_receipt_that_is_dropped_ends_the_connection_without_an_acknowledgement() {
     let mut line = Line::open(|_| {});
-    let vehicle = Socket::publishing(line.door, a_reading()).await;
+    let vehicle = Socket::publishing(line.door, a_reading(1)).await;
     drop(line.next().await);
     assert_eq!(vehicle.rest().await, [[0xe0, 1, 0x80]]);
 }
@@ -196,7 +162,7 @@ async fn a_receipt_that_is_dropped_ends_the_connection_without_an_acknowledgemen
 #[tokio::test]
 async fn an_acknowledgement_that_takes_too_long_is_a_disconnect() {
     let mut line = Line::open(|mqtt| mqtt.ack_timeout = Interval::from_millis(100));
-    let vehicle = Socket::publishing(line.door, a_reading()).await;
+    let vehicle = Socket::publishing(line.door, a_reading(1)).await;
     let held = line.next().await;
     assert_eq!(vehicle.rest().await, [[0xe0, 1, 0x89]]);
     keep(held);
@@ -206,7 +172,7 @@ async fn an_acknowledgement_that_takes_too_long_is_a_disconnect() {
 async fn lanes_that_have_stopped_end_the_connection() {
     let mut line = Line::open(|_| {});
     line.deliveries.close();
-    let vehicle = Socket::publishing(line.door, a_reading()).await;
+    let vehicle = Socket::publishing(line.door, a_reading(1)).await;
     assert_eq!(vehicle.rest().await, [[0xe0, 1, 0x8b]]);
 }
 
@@ -216,10 +182,10 @@ async fn strange_topics_and_large_payloads_are_quarantined_and_acknowledged() {
     let mut vehicle = Vehicle::new(line.door, "truck-7");
     let telemetry = "vehicles/truck-7/telemetry";
     let cases: [(&str, Vec<u8>, Reason); 6] = [
-        ("vehicles/truck-7", a_reading().into(), Reason::TopicUnknown),
-        ("vehicles/a/b/telemetry", a_reading().into(), Reason::TopicUnknown),
-        ("/hfp/v2/journey/ongoing/vp/bus/Matinkylä (M)", a_reading().into(), Reason::TopicUnknown),
-        ("vehicles/truck 7/telemetry", a_reading().into(), Reason::VehicleIdInvalid),
+        ("vehicles/truck-7", a_reading(1).into(), Reason::TopicUnknown),
+        ("vehicles/a/b/telemetry", a_reading(1).into(), Reason::TopicUnknown),
+        ("/hfp/v2/journey/ongoing/vp/bus/Matinkylä (M)", a_reading(1).into(), Reason::TopicUnknown),
+        ("vehicles/truck 7/telemetry", a_reading(1).into(), Reason::VehicleIdInvalid),
         (telemetry, vec![b' '; 4097], Reason::PayloadTooLarge),
         (telemetry, b"{".to_vec(), Reason::JsonSyntax),
     ];
@@ -246,12 +212,12 @@ async fn a_packet_over_2_mib_is_a_disconnect() {
 async fn a_vehicle_that_waits_does_not_hold_up_another() {
     let mut line = Line::open(|_| {});
     let [mut first, mut second] = ["truck-7", "truck-8"].map(|id| Vehicle::new(line.door, id));
-    first.publish("vehicles/truck-7/telemetry", a_reading()).await;
+    first.publish("vehicles/truck-7/telemetry", a_reading(1)).await;
     let connected = async {
         assert!(timeout(A_WHILE, first.next()).await.is_err());
     };
     let (waiting, ()) = tokio::join!(line.next(), connected);
-    second.publish("vehicles/truck-8/telemetry", a_reading()).await;
+    second.publish("vehicles/truck-8/telemetry", a_reading(1)).await;
     let keeping = async { keep(line.next().await) };
     tokio::join!(second.acknowledged(), keeping);
     keep(waiting);
@@ -266,7 +232,7 @@ async fn quality_of_service_2_is_refused_in_both_versions() {
 
     let options = rumqttc::MqttOptions::new("truck-7", "127.0.0.1", line.door.address().port());
     let (client, mut events) = rumqttc::AsyncClient::new(options, 16);
-    client.publish(telemetry, rumqttc::QoS::ExactlyOnce, false, a_reading()).await.unwrap();
+    client.publish(telemetry, rumqttc::QoS::ExactlyOnce, false, a_reading(1)).await.unwrap();
     loop {
         match soon(events.poll()).await {
             Ok(EventV3::Incoming(PacketV3::ConnAck(_)) | EventV3::Outgoing(_)) => {}
@@ -276,7 +242,7 @@ async fn quality_of_service_2_is_refused_in_both_versions() {
     }
 
     let mut vehicle = Vehicle::new(line.door, "truck-8");
-    vehicle.client.publish(telemetry, QoS::ExactlyOnce, false, a_reading()).await.unwrap();
+    vehicle.client.publish(telemetry, QoS::ExactlyOnce, false, a_reading(1)).await.unwrap();
     match vehicle.next().await {
         Ok(Packet::PubRec(refused)) => assert_ne!(refused.reason, rumqttc::v5::mqttbytes::v5::PubRecReason::Success),
         Ok(other) => panic!("{other:?}"),
@@ -291,7 +257,7 @@ async fn mqtt_3_is_served_too() {
     let (door, _tasks) = Line::open(|_| {}).keep_everything();
     let options = rumqttc::MqttOptions::new("truck-7", "127.0.0.1", door.address().port());
     let (client, mut events) = rumqttc::AsyncClient::new(options, 16);
-    client.publish("vehicles/truck-7/telemetry", rumqttc::QoS::AtLeastOnce, false, a_reading()).await.unwrap();
+    client.publish("vehicles/truck-7/telemetry", rumqttc::QoS::AtLeastOnce, false, a_reading(1)).await.unwrap();
     while !matches!(soon(events.poll()).await.unwrap(), EventV3::Incoming(PacketV3::PubAck(_))) {}
 }
 
@@ -328,7 +294,7 @@ async fn a_vehicle_hears_only_its_own_alerts_and_nothing_from_other_vehicles() {
 async fn a_vehicle_too_many_is_told_so() {
     let (door, _tasks) = Line::open(|mqtt| mqtt.max_connections = 1).keep_everything();
     let mut first = Vehicle::new(door, "truck-7");
-    first.publish("vehicles/truck-7/telemetry", a_reading()).await;
+    first.publish("vehicles/truck-7/telemetry", a_reading(1)).await;
     first.acknowledged().await;
     let mut second = Vehicle::new(door, "truck-8");
     match second.next().await {
@@ -340,7 +306,7 @@ async fn a_vehicle_too_many_is_told_so() {
 #[tokio::test]
 async fn stopping_answers_what_is_in_hand_and_takes_no_more() {
     let mut line = Line::open(|_| {});
-    let vehicle = Socket::publishing(line.door, a_reading()).await;
+    let vehicle = Socket::publishing(line.door, a_reading(1)).await;
     let delivery = line.next().await;
     line.tasks.request_stop();
     tokio::task::yield_now().await;

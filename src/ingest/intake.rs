@@ -103,30 +103,54 @@ impl Intake {
     ///
     /// # Errors
     /// Where nothing was promised: then the sender must hear nothing good.
-    pub async fn accept(&self, message: Message<'_>) -> Result<Answer, NotPromised> {
-        let (delivery, pending) = self.prepare(&message);
-        (self.inlet.deliver)(delivery).await?;
+    pub async fn accept(&self, message: &Message<'_>) -> Result<Answer, NotPromised> {
+        let pending = self.begin(message).await?;
         self.settle(pending).await
     }
 
-    /// Like [`Intake::accept`], but does not wait for room.
+    /// Hands a message to its lane, waiting for room there. Whoever begins messages of one vehicle in order has them kept in order.
     ///
     /// # Errors
-    /// [`NotPromised::Full`] where lanes have no room; else as [`Intake::accept`].
-    pub async fn accept_if_room(&self, message: Message<'_>) -> Result<Answer, NotPromised> {
-        let (delivery, pending) = self.prepare(&message);
+    /// [`NotPromised::Stopped`] where there are no lanes any more.
+    pub async fn begin(&self, message: &Message<'_>) -> Result<Pending, NotPromised> {
+        let (delivery, pending) = self.prepare(message);
+        (self.inlet.deliver)(delivery).await?;
+        Ok(pending)
+    }
+
+    /// Like [`Intake::begin`], but does not wait.
+    ///
+    /// # Errors
+    /// [`NotPromised::Full`] where the lane has no room; else as [`Intake::begin`].
+    pub fn begin_if_room(&self, message: &Message<'_>) -> Result<Pending, NotPromised> {
+        let (delivery, pending) = self.prepare(message);
         (self.inlet.try_deliver)(delivery)?;
-        self.settle(pending).await
+        Ok(pending)
     }
 
-    /// Quarantines a message that is none for a vehicle, such as one on a strange topic.
+    /// Begins the quarantine of a message that is none for a vehicle, such as one on a strange topic.
     ///
     /// # Errors
-    /// As [`Intake::accept`].
-    pub async fn refuse(&self, message: Message<'_>, refusal: &Refusal) -> Result<Answer, NotPromised> {
-        let (delivery, pending) = pend(Slot::of(message.vehicle_id), message.source, refused(&message, clock::now(), refusal));
+    /// As [`Intake::begin`].
+    pub async fn begin_refusal(&self, message: &Message<'_>, refusal: &Refusal) -> Result<Pending, NotPromised> {
+        let (delivery, pending) = pend(Slot::of(message.vehicle_id), message.source, refused(message, clock::now(), refusal));
         (self.inlet.deliver)(delivery).await?;
-        self.settle(pending).await
+        Ok(pending)
+    }
+
+    /// Returns once everything in a message that was begun is durable.
+    ///
+    /// # Errors
+    /// [`NotPromised::Lost`] where it could not be made so.
+    pub async fn settle(&self, pending: Pending) -> Result<Answer, NotPromised> {
+        let Outcome { accepted, duplicates } = pending.outcome.await.map_err(|_dropped_unkept| NotPromised::Lost)?;
+        self.counts.readings(pending.source, accepted, duplicates);
+        let now = clock::now();
+        for (reason, one) in &pending.quarantined {
+            self.counts.quarantined(*reason, &pending.vehicle_id, &one.detail, now);
+        }
+        let quarantined = pending.quarantined.into_iter().map(|(_, one)| one).collect();
+        Ok(Answer { accepted, duplicates, quarantined })
     }
 
     /// Counts a message that was refused and is not kept.
@@ -161,21 +185,10 @@ impl Intake {
         self.counts.rejected(&decoded.readings);
         pend(vehicle_id.slot(), message.source, decoded)
     }
-
-    async fn settle(&self, pending: Pending) -> Result<Answer, NotPromised> {
-        let Outcome { accepted, duplicates } = pending.outcome.await.map_err(|_dropped_unkept| NotPromised::Lost)?;
-        self.counts.readings(pending.source, accepted, duplicates);
-        let now = clock::now();
-        for (reason, one) in &pending.quarantined {
-            self.counts.quarantined(*reason, &pending.vehicle_id, &one.detail, now);
-        }
-        let quarantined = pending.quarantined.into_iter().map(|(_, one)| one).collect();
-        Ok(Answer { accepted, duplicates, quarantined })
-    }
 }
 
-/// What is remembered of a delivery while it travels.
-struct Pending {
+/// What is remembered of a message while it travels.
+pub struct Pending {
     outcome: oneshot::Receiver<Outcome>,
     source: Source,
     /// For the log; empty where nothing was refused.

@@ -1,11 +1,18 @@
 //! The ways in: front door, subscriber, uplinks. Each hands its messages to one [`Intake`] and answers only what that has promised.
 
+mod backoff;
 mod counts;
+#[cfg(test)]
+mod fixtures;
 pub mod front_door;
 mod front_door_mqtt;
 #[cfg(test)]
 mod front_door_tests;
 pub mod intake;
+pub mod subscriber;
+#[cfg(test)]
+mod subscriber_tests;
+mod topic_filter;
 
 pub use front_door::FrontDoor;
 pub use intake::{Answer, Inlet, Intake, Message, NotPromised};

@@ -25,6 +25,7 @@ pub struct Settings {
     pub data: PathBuf,
     pub http: Http,
     pub mqtt: Mqtt,
+    pub broker: Broker,
     pub ingest: Ingest,
     pub analytics: Analytics,
     pub journal: Journal,
@@ -52,6 +53,25 @@ pub struct Mqtt {
     pub max_connections: usize,
     /// A PUBACK that has waited this long ends in a disconnect, never in an acknowledgement.
     pub ack_timeout: Interval,
+}
+
+/// An MQTT 5 broker whose messages are taken in too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Broker {
+    /// `mqtt://HOST:PORT`. Empty: none.
+    pub url: String,
+    /// The broker keeps what comes under this name while we are away: one name per process.
+    pub client_id: String,
+    /// Processes with the same group share the messages. Empty: this process gets all of them.
+    pub share_group: String,
+    /// The one `+` in it stands for the vehicle's id.
+    pub topic_filter: String,
+    /// Messages that the broker may have sent and we have not acknowledged.
+    pub inflight: u16,
+    pub username: String,
+    /// Its first line is the password.
+    pub password_file: PathBuf,
 }
 
 /// What every way in shares.
@@ -173,6 +193,7 @@ impl Default for Settings {
             data: PathBuf::from(DEFAULT_DATA),
             http: Http::default(),
             mqtt: Mqtt::default(),
+            broker: Broker::default(),
             ingest: Ingest::default(),
             analytics: Analytics::default(),
             journal: Journal::default(),
@@ -194,6 +215,20 @@ impl Default for Http {
 impl Default for Mqtt {
     fn default() -> Self {
         Self { address: loopback(1883), max_connections: 50_000, ack_timeout: Interval::from_secs(10) }
+    }
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            client_id: "odograph".to_owned(),
+            share_group: String::new(),
+            topic_filter: "vehicles/+/telemetry".to_owned(),
+            inflight: 1_000,
+            username: String::new(),
+            password_file: PathBuf::new(),
+        }
     }
 }
 
@@ -243,6 +278,6 @@ impl Default for Fleet {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self { filter: "info,mqtt5=warn".to_owned(), format: LogFormat::Text }
     }
 }

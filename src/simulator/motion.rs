@@ -205,7 +205,7 @@ impl Motion {
         };
         if !through_motorway && random.chance(roads.node(edge.to).wait_chance) {
             self.end_speed_m_per_s = 0.0;
-            self.wait_s = random.between((3.0, 40.0));
+            self.wait_s = random.between((5.0, 75.0));
         }
     }
 }

@@ -58,7 +58,6 @@ impl Random {
     }
 
     /// 0 ≤ x < `count`.
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of a product below 2^64 fits 32 bits")]
     pub const fn below(&mut self, count: u32) -> u32 {
         (((self.next() >> 32) * count as u64) >> 32) as u32
     }

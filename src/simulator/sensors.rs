@@ -227,11 +227,7 @@ impl Vehicle {
                     signals.set(other, first);
                 }
             }
-            Fault::SensorDropout => {
-                if self.fate.chance(illness.severity) {
-                    signals.remove(target);
-                }
-            }
+            Fault::SensorDropout if self.fate.chance(illness.severity) => signals.remove(target),
             Fault::AirFlowLow => {
                 if let Some(value) = signals.get(s::MASS_AIR_FLOW) {
                     signals.set(s::MASS_AIR_FLOW, step(value * (1.0 - illness.felt(now)), 0.01));

@@ -56,7 +56,7 @@ pub struct Label {
 /// Longest step of the physics while driving; braking before junctions needs no less.
 const STEP_S: f32 = 1.0;
 /// Weather, light, traffic and faults are looked at this often.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 /// Mean driving time between two holes in the mobile network outside towns, and their length in seconds.
 const BETWEEN_COVERAGE_GAPS_S: f32 = 2.0 * 3_600.0;
 const COVERAGE_GAP_S: (f32, f32) = (60.0, 600.0);
@@ -106,7 +106,7 @@ impl Vehicle {
         };
         let awaits_thief = plan.is_some_and(|plan| plan.fault.spec().needs == Needs::Parked);
         if awaits_thief {
-            vehicle.mode = Mode::Parked { until: now.plus(Duration::from_secs(3 * 3_600)), charging_kw: 0.0 };
+            vehicle.mode = Mode::Parked { until: now.plus(Duration::from_hours(3)), charging_kw: 0.0 };
         } else if vehicle.duty.is_on(world.seed, index, now) {
             vehicle.motion = Motion::standing_at(random_place(world, &mut vehicle.life), &world.roads);
             vehicle.powertrain.warm_up(spec, sky.temperature_celsius);

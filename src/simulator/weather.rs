@@ -66,14 +66,14 @@ impl LocalTime {
 
 /// Temperature and rain at the height of the Rhine plain.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "days of the year and shares of blocks")]
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "days of the year and shares of blocks")]
 pub fn sky(seed: u64, timestamp: Timestamp) -> Sky {
     let local = LocalTime::at(timestamp);
-    let day_of_year = (local.day as f64).rem_euclid(365.2425) as f32;
+    let share = local.seconds_of_day as f32 / DAY_SECONDS as f32;
+    let day_of_year = (local.day as f64).rem_euclid(365.2425) as f32 + share;
     // Means of Karlsruhe: about 2 °C in mid January, 21 °C in mid July.
     let season = -((day_of_year - 15.0) / 365.0 * TAU).cos();
     let daily = ((local.hour() - 15.0) / 24.0 * TAU).cos() * (3.5 + 2.0 * season);
-    let share = local.seconds_of_day as f32 / DAY_SECONDS as f32;
     let front = blend(seed, local.day, share, |random| random.normal() * 3.0);
     let seconds = local.day * DAY_SECONDS + local.seconds_of_day;
     let block = seconds.div_euclid(RAIN_BLOCK_SECONDS);

@@ -39,6 +39,18 @@ pub enum Format {
     Protobuf,
 }
 
+impl Format {
+    /// `None`: the content type says nothing about it.
+    #[must_use]
+    pub fn of_content_type(content_type: &str) -> Option<Self> {
+        match content_type.split(';').next().unwrap_or_default().trim() {
+            "application/json" => Some(Self::Json),
+            "application/x-protobuf" | "application/protobuf" => Some(Self::Protobuf),
+            _ => None,
+        }
+    }
+}
+
 /// Everything that was in a message, each element either believed or not.
 #[derive(Debug, Default)]
 pub struct Decoded {

@@ -1,5 +1,7 @@
 //! The integration tests, one binary: they run the real `odograph` and talk to it as the outside does.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod bad_input;
 mod floors;
 mod kill;

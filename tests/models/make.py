@@ -86,6 +86,36 @@ autoencoder("fixed_batch", metadata=contract(RECONSTRUCTION), batch=1)
 autoencoder("unknown_output", metadata=contract(RECONSTRUCTION | {"output": "agian"}))
 autoencoder("no_contract", metadata={})
 
+# The size that FACTS measured: 20 features, layers 20-8-4-8-20, for the benchmark of a lane.
+SIGNALS = ["speed_km_per_h", "engine_speed_rpm", "engine_load_percent", "coolant_temperature_celsius", "oil_temperature_celsius"]
+WIDE_FEATURES = [f"{signal}{statistic}" for signal in SIGNALS for statistic in ["", ".mean_5m", ".std_5m", ".slope_5m"]]
+layers, last = [], "features"
+wide_initializers = []
+for number, (rows, columns) in enumerate([(20, 8), (8, 4), (4, 8), (8, 20)]):
+    wide_initializers.append(tensor(f"w{number}", rng.normal(size=(rows, columns), scale=0.1)))
+    wide_initializers.append(tensor(f"b{number}", rng.normal(size=columns, scale=0.1)))
+    layers.append(helper.make_node("Gemm", [last, f"w{number}", f"b{number}"], [f"z{number}"]))
+    last = f"z{number}"
+    if number < 3:
+        layers.append(helper.make_node("Relu", [last], [f"a{number}"]))
+        last = f"a{number}"
+
+
+def wide_error(row):
+    activation = np.array(row, dtype=np.float32)
+    for number in range(4):
+        weights, bias = (numpy_helper.to_array(wide_initializers[2 * number + part]) for part in (0, 1))
+        activation = activation @ weights + bias
+        activation = np.maximum(activation, 0) if number < 3 else activation
+    return float(((np.array(row) - activation) ** 2).mean())
+
+
+wide_rows = [[0.0] * 20, [float(column) for column in range(20)]]
+save("wide_autoencoder", layers, [out(last, ["batch", 20])],
+     contract({"kind": "reconstruction", "output": last, "spread": [1.0] * 20}, name="wide_autoencoder", features=WIDE_FEATURES,
+              fill=[0.0] * 20, requires={"min_readings": 3, "max_missing": 10},
+              golden={"rows": wide_rows, "raw": [wide_error(row) for row in wide_rows]}), wide_initializers, width=20)
+
 # Kind score: the mean of the features relative to MEAN, shape [batch, 1]; higher is normal in the second file.
 SCORE_NODES = [
     helper.make_node("Div", ["features", "mean"], ["relative"]),

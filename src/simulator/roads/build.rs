@@ -72,7 +72,7 @@ impl Builder {
             for radial in 0..RADIALS {
                 #[expect(clippy::cast_precision_loss, reason = "a dozen")]
                 let angle = (radial as f64 + 0.25 * f64::from(self.random.unit())) / RADIALS as f64 * std::f64::consts::TAU;
-                ring.push(self.add_node(offset(CENTRE, radius_m * angle.sin(), radius_m * angle.cos()), 0.35));
+                ring.push(self.add_node(offset(CENTRE, radius_m * angle.sin(), radius_m * angle.cos()), 0.5));
             }
             let class = if limit > 50.0 { RoadClass::Arterial } else { RoadClass::Street };
             for radial in 0..RADIALS {
@@ -95,7 +95,7 @@ impl Builder {
             let (column, row) = ((index % GRID) as f64, (index / GRID) as f64);
             let mut uneven = || f64::from(self.random.between((-0.15, 0.15)));
             let (x, y) = ((column + uneven()) * spacing_m - radius_m, (row + uneven()) * spacing_m - radius_m);
-            nodes.push(self.add_node(offset(middle, x * cos - y * sin, x * sin + y * cos), 0.25));
+            nodes.push(self.add_node(offset(middle, x * cos - y * sin, x * sin + y * cos), 0.35));
         }
         for index in 0..GRID * GRID {
             let main_street = index / GRID == 1;

@@ -149,7 +149,7 @@ impl Courier {
 
     async fn connect(&mut self) {
         // A broker waits one and a half times this: a vehicle that reports in time never needs a ping.
-        let keep_alive = (self.office.world.every * 4).max(Duration::from_secs(60));
+        let keep_alive = (self.office.world.every * 4).max(Duration::from_mins(1));
         match Connection::open(&self.office.options.url, self.vehicle.id().as_str(), keep_alive).await {
             Ok(connection) => {
                 Counters::add(&self.office.counters.connections, 1);

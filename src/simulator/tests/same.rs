@@ -59,7 +59,7 @@ fn a_row_has_the_signals_and_the_label_of_its_moment() {
     ill.plans.push(Plan {
         vehicle: 0,
         fault: crate::simulator::faults::Fault::Overheating,
-        onset: ill.start.plus(Duration::from_secs(600)),
+        onset: ill.start.plus(Duration::from_mins(10)),
         severity: Some(0.9),
         sudden: true,
     });

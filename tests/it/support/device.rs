@@ -74,7 +74,7 @@ impl Device {
         Self { protocol: self.protocol, stream, buffer: BytesMut::new(), last_packet_id: 0 }
     }
 
-    /// QoS 1; does not wait. Returns the packet id.
+    /// `QoS` 1; does not wait. Returns the packet id.
     pub fn send(&mut self, topic: &str, payload: &[u8]) -> std::io::Result<u16> {
         self.send_with(topic, payload, None)
     }
@@ -128,9 +128,8 @@ impl Device {
                 Ok(Some(Packet::Acknowledged(packet_id))) => return Heard::Acknowledged { packet_id },
                 Ok(Some(Packet::Disconnect(reason))) => return Heard::Disconnected { reason: Some(reason) },
                 Ok(Some(Packet::Accepted | Packet::Other)) => {}
-                Ok(None) => return Heard::Disconnected { reason: None },
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Heard::Nothing,
-                Err(_) => return Heard::Disconnected { reason: None },
+                Ok(None) | Err(_) => return Heard::Disconnected { reason: None },
             }
         }
     }

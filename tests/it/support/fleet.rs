@@ -201,7 +201,7 @@ impl Vehicle {
     /// Ends with the connection.
     fn write_down_acknowledgements(&self, mut device: Device) {
         loop {
-            match device.hear(Duration::from_secs(60)) {
+            match device.hear(Duration::from_mins(1)) {
                 Heard::Acknowledged { packet_id } => {
                     let mut book = self.book();
                     let Some(position) = book.on_the_way.iter().position(|(sent, _)| *sent == packet_id) else { continue };
@@ -218,7 +218,7 @@ impl Vehicle {
         !book.on_the_way.is_empty() || !book.to_send.is_empty()
     }
 
-    /// On a new connection everything without an acknowledgement goes out again, as QoS 1 has it. `false`: the connection is gone.
+    /// On a new connection everything without an acknowledgement goes out again, as `QoS` 1 has it. `false`: the connection is gone.
     fn repeat(&self, device: &mut Device) -> bool {
         let mut book = self.book();
         book.on_the_way.clear();

@@ -124,7 +124,7 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// A small generator that gives the same numbers in every version of every library (SplitMix64, Steele et al. 2014).
+/// A small generator that gives the same numbers in every version of every library (`SplitMix64`, Steele et al. 2014).
 pub struct Chance(u64);
 
 impl Chance {
