@@ -57,7 +57,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let monitor = journal.monitor();
     let archive = SqliteArchive::open(&file_of(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
     let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
-    let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics)));
+    let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let inlet = lanes::start(LaneStart {
         settings: &settings.analytics,
         table: Arc::clone(&table),
@@ -77,7 +77,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let listener =
         listener.with_context(|| format!("cannot listen for HTTP on {}; choose another with --http", settings.http.address))?;
     let http = listener.local_addr()?;
-    let fleet = Fleet::new(live, archive.clone(), table, &settings.fleet);
+    let fleet = Fleet::new(live, archive.clone(), table, settings.fleet);
     serve(listener, dashboard(http, fleet, monitor, archive_health, recorder.clone()), &tasks);
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
     let addresses = Addresses { http, mqtt: door.address() };

@@ -41,22 +41,16 @@ async fn vehicles(State(fleet): State<Fleet>, parameters: Parameters) -> Result<
     let limit = parameters.limit(MOST_VEHICLES)?;
     let after: Option<String> = parameters.get("cursor", A_CURSOR)?;
     let after = after.as_deref().map(vehicle_id).transpose()?;
-    let now = clock::now();
-    let page = fleet.vehicles(after.as_ref(), limit as usize + 1);
-    let shown = &page[..page.len().min(limit as usize)];
-    let next_cursor = if page.len() > shown.len() { shown.last() } else { None };
-    let next_cursor = next_cursor.map(|newest| &newest.reading.vehicle_id);
-    let forms: Vec<_> =
-        shown.iter().map(|newest| VehicleForm::new(newest, fleet.state_of(newest, now).code(), fleet.table())).collect();
-    Ok(Json(Page { name: "vehicles", forms: &forms, next_cursor: &next_cursor }).into_response())
+    let page = fleet.vehicles(after.as_ref(), limit, clock::now()).await?;
+    let forms: Vec<_> = page.vehicles.iter().map(|vehicle| VehicleForm::new(vehicle, fleet.table())).collect();
+    Ok(Json(Page { name: "vehicles", forms: &forms, next_cursor: &page.next }).into_response())
 }
 
 async fn vehicle(State(fleet): State<Fleet>, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
     parameters.only(&[])?;
     let id = vehicle_id(&id)?;
-    let newest = fleet.vehicle(&id).await?.ok_or_else(|| unknown(&id))?;
-    let state = fleet.state_of(&newest, clock::now()).code();
-    Ok(Json(VehicleForm::new(&newest, state, fleet.table())).into_response())
+    let vehicle = fleet.vehicle(&id, clock::now()).await?.ok_or_else(|| unknown(&id))?;
+    Ok(Json(VehicleForm::new(&vehicle, fleet.table())).into_response())
 }
 
 async fn readings(State(fleet): State<Fleet>, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
@@ -71,15 +65,7 @@ async fn readings(State(fleet): State<Fleet>, Path(id): Path<String>, parameters
     if query.from.zip(query.to).is_some_and(|(from, to)| from >= to) {
         return Err(Problem::bad_parameter("`from` is not before `to`"));
     }
-    let page = fleet.readings(&query).await?;
-    let page = match page {
-        Some(page) => page,
-        // Received a moment ago and not archived yet: known, without history.
-        None if fleet.vehicle(&query.vehicle_id).await?.is_some() => {
-            return Ok(Json(json!({"readings": [], "next_cursor": null})).into_response());
-        }
-        None => return Err(unknown(&query.vehicle_id)),
-    };
+    let page = fleet.readings(&query).await?.ok_or_else(|| unknown(&query.vehicle_id))?;
     let forms: Vec<_> = page.readings.iter().map(|assessment| ReadingForm::new(assessment, fleet.table())).collect();
     let next_cursor = page.next.map(|cursor| cursor.to_string());
     Ok(Json(Page { name: "readings", forms: &forms, next_cursor: &next_cursor }).into_response())

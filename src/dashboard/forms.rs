@@ -6,6 +6,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::domain::{Assessment, Position, Reading, SignalTable, Timestamp, VehicleId};
+use crate::fleet::Vehicle;
 use crate::storage::QuarantinedMessage;
 
 #[derive(Debug, Serialize)]
@@ -100,8 +101,10 @@ pub struct QuarantinedForm<'a> {
 }
 
 impl<'a> VehicleForm<'a> {
-    pub fn new(newest: &'a Assessment, state: &'static str, table: &'a SignalTable) -> Self {
-        Self { vehicle_id: &newest.reading.vehicle_id, moment: MomentForm::new(newest, table), state, open_alerts: [] }
+    pub fn new(vehicle: &'a Vehicle, table: &'a SignalTable) -> Self {
+        let Vehicle { newest, state } = vehicle;
+        let moment = MomentForm::new(newest, table);
+        Self { vehicle_id: &newest.reading.vehicle_id, moment, state: state.code(), open_alerts: [] }
     }
 }
 

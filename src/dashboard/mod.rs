@@ -5,13 +5,15 @@ mod forms;
 mod guard;
 mod parameters;
 mod problem;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
@@ -21,6 +23,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use self::problem::Problem;
+use crate::clock;
 use crate::fleet::Fleet;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -59,6 +62,9 @@ pub fn router(parts: Parts) -> Router {
         .with_state(shared)
         .nest("/api/v1", api::router(fleet))
         .fallback(async || Problem::not_found("no such address; the API is below /api/v1"))
+        .method_not_allowed_fallback(async |method: Method| {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))
+        })
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY_BYTES))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
@@ -75,7 +81,7 @@ async fn metrics(State(parts): State<Shared>) -> impl IntoResponse {
 }
 
 async fn page(State(parts): State<Shared>) -> Html<String> {
-    let vehicles = parts.fleet.count();
+    let vehicles = parts.fleet.counts(clock::now()).total();
     Html(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Odograph</title><h1>Odograph</h1>\
          <p>{vehicles} vehicles. This build has no map; the API answers at <a href=\"/api/v1/vehicles\">/api/v1/vehicles</a>, \

@@ -41,7 +41,11 @@ impl Parameters {
     /// `what` says what a right value looks like.
     pub fn get<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Problem> {
         let Some((_, text)) = self.0.iter().find(|(known, _)| known == name) else { return Ok(None) };
-        let bad = |_| Problem::bad_parameter(format!("`{name}` = {text:?} is not {what}"));
+        let bad = |_| {
+            // In a query, + is read as a space: the usual mistake with 2026-11-24T03:17:00+01:00.
+            let hint = if text.contains(' ') { "; write + as %2B" } else { "" };
+            Problem::bad_parameter(format!("`{name}` = {text:?} is not {what}{hint}"))
+        };
         text.parse().map(Some).map_err(bad)
     }
 

@@ -1,7 +1,10 @@
-//! What the dashboard may ask about the fleet: live state and archive behind one face. Writes nothing.
+//! What the dashboard may ask about the fleet: live state and archive, joined. Answers in domain forms; JSON is the dashboard's.
+
+mod state;
 
 use std::sync::Arc;
-use std::time::Duration;
+
+pub use self::state::{StateCounts, VehicleState};
 
 use crate::domain::{Assessment, SignalTable, Timestamp, VehicleId};
 use crate::live::LiveState;
@@ -16,37 +19,27 @@ pub struct Fleet {
     live: Arc<LiveState>,
     archive: SqliteArchive,
     table: Arc<SignalTable>,
-    stale_after: Duration,
-    offline_after: Duration,
+    settings: settings::Fleet,
 }
 
-/// How a vehicle stands, as far as its silence tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VehicleState {
-    Ok,
-    /// The ignition is off: silence is no news.
-    Parked,
-    Stale,
-    Offline,
+/// A vehicle as it was last seen.
+#[derive(Debug, Clone)]
+pub struct Vehicle {
+    pub newest: Arc<Assessment>,
+    pub state: VehicleState,
 }
 
-impl VehicleState {
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Parked => "parked",
-            Self::Stale => "stale",
-            Self::Offline => "offline",
-        }
-    }
+#[derive(Debug, Clone)]
+pub struct VehiclesPage {
+    pub vehicles: Vec<Vehicle>,
+    /// Go on behind this one.
+    pub next: Option<VehicleId>,
 }
 
 impl Fleet {
     #[must_use]
-    pub fn new(live: Arc<LiveState>, archive: SqliteArchive, table: Arc<SignalTable>, settings: &settings::Fleet) -> Self {
-        let (stale_after, offline_after) = (settings.stale_after.duration(), settings.offline_after.duration());
-        Self { live, archive, table, stale_after, offline_after }
+    pub const fn new(live: Arc<LiveState>, archive: SqliteArchive, table: Arc<SignalTable>, settings: settings::Fleet) -> Self {
+        Self { live, archive, table, settings }
     }
 
     #[must_use]
@@ -54,45 +47,52 @@ impl Fleet {
         &self.table
     }
 
-    #[must_use]
-    pub fn state_of(&self, newest: &Assessment, now: Timestamp) -> VehicleState {
-        let silence = now.since(newest.reading.received_at);
-        match newest.reading.ignition {
-            Some(ignition) if !ignition.is_on() => VehicleState::Parked,
-            _ if silence >= self.offline_after => VehicleState::Offline,
-            _ if silence >= self.stale_after => VehicleState::Stale,
-            _ => VehicleState::Ok,
-        }
-    }
-
-    /// From live state; of a vehicle that is not in it, from the archive.
+    /// `None`: never heard of.
     ///
     /// # Errors
-    /// Where the archive is asked and does not answer.
-    pub async fn vehicle(&self, vehicle_id: &VehicleId) -> Result<Option<Assessment>, ArchiveError> {
-        match self.live.vehicle(vehicle_id) {
-            Some(newest) => Ok(Some(newest)),
-            None => self.archive.newest_reading(vehicle_id).await,
-        }
+    /// Where the archive is asked, since live state does not know the vehicle, and does not answer.
+    pub async fn vehicle(&self, vehicle_id: &VehicleId, now: Timestamp) -> Result<Option<Vehicle>, ArchiveError> {
+        let newest = match self.live.vehicle(vehicle_id) {
+            Some(newest) => Some(newest),
+            // After a restart, until it speaks again.
+            None => self.archive.newest_readings(std::slice::from_ref(vehicle_id)).await?.pop().map(Arc::new),
+        };
+        Ok(newest.map(|newest| self.seen(newest, now)))
     }
 
-    /// Vehicles of live state in the order of their ids.
-    #[must_use]
-    pub fn vehicles(&self, after: Option<&VehicleId>, limit: usize) -> Vec<Assessment> {
-        self.live.vehicles(after, limit)
+    /// In order of their ids, behind `after`.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn vehicles(&self, after: Option<&VehicleId>, limit: u32, now: Timestamp) -> Result<VehiclesPage, ArchiveError> {
+        let live = self.live.vehicles(after, limit as usize);
+        let archived = self.archive.vehicle_ids(after, limit).await?;
+        let mut ids: Vec<VehicleId> = live.iter().map(|newest| newest.reading.vehicle_id.clone()).chain(archived).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let is_full = ids.len() >= limit as usize;
+        ids.truncate(limit as usize);
+        let is_live = |id: &&VehicleId| live.binary_search_by(|newest| newest.reading.vehicle_id.cmp(id)).is_ok();
+        let silent: Vec<VehicleId> = ids.iter().filter(|id| !is_live(id)).cloned().collect();
+        let archived = if silent.is_empty() { Vec::new() } else { self.archive.newest_readings(&silent).await? };
+        let last = ids.pop();
+        let known = live.into_iter().filter(|newest| last.as_ref().is_some_and(|last| newest.reading.vehicle_id <= *last));
+        let mut newest: Vec<Arc<Assessment>> = known.chain(archived.into_iter().map(Arc::new)).collect();
+        newest.sort_unstable_by(|left, right| left.reading.vehicle_id.cmp(&right.reading.vehicle_id));
+        let vehicles = newest.into_iter().map(|newest| self.seen(newest, now)).collect();
+        Ok(VehiclesPage { vehicles, next: last.filter(|_| is_full) })
     }
 
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.live.len()
-    }
-
-    /// `None` where the vehicle is unknown.
+    /// `None`: never heard of.
     ///
     /// # Errors
     /// Where the archive does not answer.
     pub async fn readings(&self, query: &ReadingsQuery) -> Result<Option<ReadingsPage>, ArchiveError> {
-        self.archive.readings(query).await
+        match self.archive.readings(query).await? {
+            // Seen, and not archived yet: there is such a vehicle.
+            None if self.live.vehicle(&query.vehicle_id).is_some() => Ok(Some(ReadingsPage { readings: Vec::new(), next: None })),
+            page => Ok(page),
+        }
     }
 
     /// # Errors
@@ -101,7 +101,7 @@ impl Fleet {
         self.archive.quarantine(query).await
     }
 
-    /// Messages per reason since the archive began, those that are no longer kept included.
+    /// All that were ever refused, by reason.
     ///
     /// # Errors
     /// Where the archive does not answer.
@@ -113,5 +113,18 @@ impl Fleet {
     /// Where the archive does not answer.
     pub async fn quarantined_payload(&self, id: i64) -> Result<Option<ExportedPayload>, ArchiveError> {
         self.archive.quarantined_payload(id).await
+    }
+
+    /// How many of the vehicles in live state are in which state.
+    #[must_use]
+    pub fn counts(&self, now: Timestamp) -> StateCounts {
+        let mut counts = StateCounts::default();
+        self.live.for_each(|newest| counts.add(VehicleState::of(newest, now, &self.settings)));
+        counts
+    }
+
+    fn seen(&self, newest: Arc<Assessment>, now: Timestamp) -> Vehicle {
+        let state = VehicleState::of(&newest, now, &self.settings);
+        Vehicle { newest, state }
     }
 }

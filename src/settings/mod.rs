@@ -30,6 +30,7 @@ pub struct Settings {
     pub analytics: Analytics,
     pub journal: Journal,
     pub archive: Archive,
+    pub live: Live,
     pub fleet: Fleet,
     pub log: Log,
     /// Signals beyond the built-in table, and `hold` for those of it.
@@ -121,8 +122,15 @@ pub struct Archive {
     pub pause: Interval,
 }
 
-/// When a vehicle that says nothing is shown as such; one that is parked is not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Live {
+    /// Newest states kept in memory, about 1 kB each. Beyond it, vehicles that were silent longest are read from the archive.
+    pub max_vehicles: usize,
+}
+
+/// When a vehicle that says nothing is shown as such; one that is parked is not.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fleet {
     pub stale_after: Interval,
@@ -157,6 +165,7 @@ impl Settings {
         check(self.analytics.batch_max >= 1, "`analytics.batch_max` is 0; at least one message must fit a batch");
         check(self.analytics.inbox >= 1, "`analytics.inbox` is 0; at least one message must be able to wait");
         check(self.archive.batch_max >= 1, "`archive.batch_max` is 0; at least one record must fit a transaction");
+        check(self.live.max_vehicles >= 1, "`live.max_vehicles` is 0; at least one vehicle must be shown");
         check(self.mqtt.max_connections >= 1, "`mqtt.max_connections` is 0; no vehicle could connect");
         check(
             self.http.address.ip().is_loopback(),
@@ -189,6 +198,7 @@ impl Default for Settings {
             analytics: Analytics::default(),
             journal: Journal::default(),
             archive: Archive::default(),
+            live: Live::default(),
             fleet: Fleet::default(),
             log: Log::default(),
             signals: Vec::new(),
@@ -251,6 +261,12 @@ impl Default for Journal {
 impl Default for Archive {
     fn default() -> Self {
         Self { url: String::new(), batch_max: 4_000, pause: Interval::from_millis(200) }
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { max_vehicles: 1_000_000 }
     }
 }
 

@@ -2,21 +2,16 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::SqliteArchive;
-use super::known::{MICROS_PER_HOUR, hour_of};
+use super::known::hour_of;
 use super::row::{ModelVersions, RowReader, SELECT_LIST};
 use crate::domain::{Assessment, Timestamp, Timing, VehicleId};
 use crate::storage::error::{ArchiveError, database_error};
-
-/// Hours that one query spans at most. It begins with one, so that a talkative vehicle costs no more than its page.
-const MOST_HOURS: i64 = 64;
-/// Hours that are searched backwards for the newest reading: those ahead of our clock do not count, and reach 24 h at most.
-const HOURS_WITH_FUTURE: i64 = 26;
 
 /// Readings of one vehicle in `[from, to)`, oldest first.
 #[derive(Debug, Clone)]
@@ -65,59 +60,47 @@ impl SqliteArchive {
     /// Where the archive does not answer.
     pub async fn readings(&self, query: &ReadingsQuery) -> Result<Option<ReadingsPage>, ArchiveError> {
         let Some(vehicle) = self.vehicle_number(&query.vehicle_id).await? else { return Ok(None) };
-        let mut span = Span {
-            vehicle,
-            after: match (query.after, query.from) {
-                (Some(cursor), from) if from.is_none_or(|from| from <= cursor.recorded_at) => {
-                    (cursor.recorded_at.as_micros(), cursor.fingerprint.cast_signed())
-                }
-                (_, Some(from)) => (from.as_micros().saturating_sub(1), i64::MAX),
-                _ => (i64::MIN, i64::MAX),
-            },
-            before: query.to.map_or(i64::MAX, Timestamp::as_micros),
-            hours: 1,
+        let (time, fingerprint) = match (query.after, query.from) {
+            (Some(cursor), from) if from.is_none_or(|from| from <= cursor.recorded_at) => {
+                (cursor.recorded_at.as_micros(), cursor.fingerprint.cast_signed())
+            }
+            (_, Some(from)) => (from.as_micros().saturating_sub(1), i64::MAX),
+            _ => (i64::MIN, i64::MAX),
         };
-        let limit = query.limit as usize;
-        let mut rows = Vec::new();
-        let mut hour = span.after.0.div_euclid(MICROS_PER_HOUR);
-        let last_hour = hour_of(Timestamp::from_micros(span.before.saturating_sub(1)));
+        let before = query.to.map_or(i64::MAX, Timestamp::as_micros);
+        let last_hour = hour_of(Timestamp::from_micros(before.saturating_sub(1)));
         // One row more than asked for says whether there is a next page.
-        while rows.len() <= limit {
-            let Some((first, last)) = self.hours_with_readings(&span, hour, last_hour).await? else { break };
-            rows.extend(self.rows(&span, (first, last), limit + 1 - rows.len()).await?);
-            hour = last + 1;
-            span.hours = (span.hours * 2).min(MOST_HOURS);
-        }
-        let has_more = rows.len() > limit;
-        rows.truncate(limit);
-        let readings = self.assessments(&query.vehicle_id, &rows).await?;
+        let select = sqlx::query(AssertSqlSafe(HISTORY.as_str())).bind(vehicle);
+        let select = select.bind(hour_of(Timestamp::from_micros(time))).bind(last_hour);
+        let select = select.bind(time).bind(fingerprint).bind(before).bind(i64::from(query.limit) + 1);
+        let mut rows = select.fetch_all(&self.0.readers).await.map_err(database_error("read readings"))?;
+        let has_more = rows.len() > query.limit as usize;
+        rows.truncate(query.limit as usize);
+        let model_versions = self.model_versions().await?;
+        let reader = RowReader { table: &self.0.table, model_versions: &model_versions };
+        let readings: Vec<Assessment> =
+            rows.iter().map(|row| reader.read(row, &query.vehicle_id)).collect::<Result<_, ArchiveError>>()?;
         let last = readings.last().filter(|_| has_more).map(|assessment| &assessment.reading);
         let next = last.map(|last| ReadingCursor { recorded_at: last.recorded_at, fingerprint: last.fingerprint });
         Ok(Some(ReadingsPage { readings, next }))
     }
 
-    /// The newest reading that was not ahead of our clock; of equally new ones, the one that came last.
+    /// Of each vehicle the newest reading that was not ahead of our clock; of equally new ones, the one that came last. In order of
+    /// ids; vehicles without any are left out.
     ///
     /// # Errors
     /// Where the archive does not answer.
-    pub async fn newest_reading(&self, vehicle_id: &VehicleId) -> Result<Option<Assessment>, ArchiveError> {
-        let Some(vehicle) = self.vehicle_number(vehicle_id).await? else { return Ok(None) };
-        let hours = "select hour from vehicle_hours where vehicle = ?1 order by hour desc limit ?2";
-        let hours = sqlx::query_scalar(hours).bind(vehicle).bind(HOURS_WITH_FUTURE).fetch_all(&self.0.readers).await;
-        let hours: Vec<i64> = hours.map_err(database_error("find the hours of a vehicle"))?;
-        for hour in hours {
-            let select = format!(
-                "{IN_HOURS} select {} {FROM_HOURS} and readings.timing is not ?4
-                order by readings.recorded_at desc, readings.arrival desc limit 1",
-                *SELECT_LIST
-            );
-            let select = sqlx::query(AssertSqlSafe(select)).bind(vehicle).bind(hour).bind(hour).bind(Timing::Future.code());
-            let row = select.fetch_optional(&self.0.readers).await.map_err(database_error("find the newest reading"))?;
-            if let Some(row) = row {
-                return Ok(self.assessments(vehicle_id, &[row]).await?.pop());
-            }
-        }
-        Ok(None)
+    pub async fn newest_readings(&self, vehicle_ids: &[VehicleId]) -> Result<Vec<Assessment>, ArchiveError> {
+        let ids = serde_json::to_string(vehicle_ids).expect("ids are JSON");
+        let select = sqlx::query(AssertSqlSafe(NEWEST.as_str())).bind(ids).bind(Timing::Future.code());
+        let rows = select.fetch_all(&self.0.readers).await.map_err(database_error("find the newest readings"))?;
+        let model_versions = self.model_versions().await?;
+        let reader = RowReader { table: &self.0.table, model_versions: &model_versions };
+        let read = |row: &SqliteRow| {
+            let id: String = row.try_get("vehicle_id").map_err(database_error("find the newest readings"))?;
+            reader.read(row, &vehicle_id(&id)?)
+        };
+        rows.iter().map(read).collect()
     }
 
     /// Ids in their order, behind `after`.
@@ -154,54 +137,46 @@ impl SqliteArchive {
         select.fetch_optional(&self.0.readers).await.map_err(database_error("find a vehicle"))
     }
 
-    /// First and last of the next `span.hours` hours from `hour` on in which the vehicle spoke.
-    async fn hours_with_readings(&self, span: &Span, hour: i64, last_hour: i64) -> Result<Option<(i64, i64)>, ArchiveError> {
-        let select = "select min(hour), max(hour) from
-            (select hour from vehicle_hours where vehicle = ?1 and hour between ?2 and ?3 order by hour limit ?4)";
-        let select = sqlx::query_as(select).bind(span.vehicle).bind(hour).bind(last_hour).bind(span.hours);
-        let hours: Result<(Option<i64>, Option<i64>), _> = select.fetch_one(&self.0.readers).await;
-        let (first, last) = hours.map_err(database_error("find the hours of a vehicle"))?;
-        Ok(first.zip(last))
-    }
-
-    async fn rows(&self, span: &Span, (first, last): (i64, i64), limit: usize) -> Result<Vec<SqliteRow>, ArchiveError> {
-        let select = format!(
-            "{IN_HOURS} select {} {FROM_HOURS}
-                and (readings.recorded_at, readings.fingerprint) > (?4, ?5) and readings.recorded_at < ?6
-            order by readings.recorded_at, readings.fingerprint limit ?7",
-            *SELECT_LIST
-        );
-        let select = sqlx::query(AssertSqlSafe(select)).bind(span.vehicle).bind(first).bind(last);
-        let select = select.bind(span.after.0).bind(span.after.1).bind(span.before);
-        let select = select.bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        select.fetch_all(&self.0.readers).await.map_err(database_error("read readings"))
-    }
-
-    async fn assessments(&self, vehicle_id: &VehicleId, rows: &[SqliteRow]) -> Result<Vec<Assessment>, ArchiveError> {
+    async fn model_versions(&self) -> Result<ModelVersions, ArchiveError> {
         let select = sqlx::query_as("select number, model, version from model_versions");
         let versions: Result<Vec<(i64, String, String)>, _> = select.fetch_all(&self.0.readers).await;
         let versions = versions.map_err(database_error("list model versions"))?;
-        let model_versions: ModelVersions =
-            versions.into_iter().map(|(number, model, version)| (number, (Arc::from(model), Arc::from(version)))).collect();
-        let reader = RowReader { vehicle_id, table: &self.0.table, model_versions: &model_versions };
-        rows.iter().map(|row| reader.read(row)).collect()
+        Ok(versions.into_iter().map(|(number, model, version)| (number, (Arc::from(model), Arc::from(version)))).collect())
     }
 }
 
-/// Part of a vehicle's history.
-struct Span {
-    vehicle: i64,
-    /// Time and fingerprint that readings must be beyond.
-    after: (i64, i64),
-    before: i64,
-    hours: i64,
+fn vehicle_id(id: &str) -> Result<VehicleId, ArchiveError> {
+    VehicleId::new(id).map_err(|_| ArchiveError::Unreadable { column: "vehicles.vehicle_id", value: id.to_owned() })
 }
 
-/// The minutes of an hour: `readings_identity` begins with the minute.
-const IN_HOURS: &str = "with recursive minute_of_hour (number) as
-    (values (0) union all select number + 1 from minute_of_hour where number < 59)";
+/// Readings of vehicle ?1 in the hours ?2 to ?3, beyond time ?4 and fingerprint ?5 and before ?6. The order is that of the three
+/// tables, one inside the other, so that nothing is sorted and nothing is read beyond the limit.
+static HISTORY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {} from vehicle_hours cross join minutes_of_hour cross join readings indexed by readings_identity
+            on readings.recorded_at / 60000000 = vehicle_hours.hour * 60 + minutes_of_hour.number and readings.vehicle = ?1
+        where vehicle_hours.vehicle = ?1 and vehicle_hours.hour between ?2 and ?3
+            and (readings.recorded_at, readings.fingerprint) > (?4, ?5) and readings.recorded_at < ?6
+        order by vehicle_hours.hour, minutes_of_hour.number, readings.recorded_at, readings.fingerprint
+        limit ?7",
+        *SELECT_LIST
+    )
+});
 
-/// Readings of vehicle ?1 in its hours ?2 to ?3.
-const FROM_HOURS: &str = "from vehicle_hours cross join minute_of_hour cross join readings indexed by readings_identity
-    on readings.recorded_at / 60000000 = vehicle_hours.hour * 60 + minute_of_hour.number and readings.vehicle = ?1
-    where vehicle_hours.vehicle = ?1 and vehicle_hours.hour between ?2 and ?3";
+/// Of the vehicles in the JSON array ?1 the newest readings whose timing is not ?2.
+static NEWEST: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {}, vehicles.vehicle_id from json_each(?1) as wanted
+        cross join vehicles on vehicles.vehicle_id = wanted.value
+        cross join readings on readings.rowid = (
+            select candidate.rowid
+            from vehicle_hours cross join minutes_of_hour cross join readings as candidate indexed by readings_identity
+                on candidate.recorded_at / 60000000 = vehicle_hours.hour * 60 + minutes_of_hour.number
+                and candidate.vehicle = vehicles.number
+            where vehicle_hours.vehicle = vehicles.number and candidate.timing is not ?2
+            order by vehicle_hours.hour desc, minutes_of_hour.number desc, candidate.recorded_at desc, candidate.arrival desc
+            limit 1)
+        order by vehicles.vehicle_id",
+        *SELECT_LIST
+    )
+});

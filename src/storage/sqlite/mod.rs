@@ -39,6 +39,7 @@ pub use self::store::{ArchiveRecord, Stored};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "readings", include_str!("../../../migrations/sqlite/0001_readings.sql")),
     (2, "quarantine", include_str!("../../../migrations/sqlite/0002_quarantine.sql")),
+    (3, "minutes_of_hour", include_str!("../../../migrations/sqlite/0003_minutes_of_hour.sql")),
 ];
 
 /// Connections for questions. More questions than that wait for each other, never for the writer.

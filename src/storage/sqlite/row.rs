@@ -25,18 +25,14 @@ pub static SELECT_LIST: LazyLock<String> = LazyLock::new(|| {
 pub type ModelVersions = HashMap<i64, (Arc<str>, Arc<str>)>;
 
 pub struct RowReader<'a> {
-    pub vehicle_id: &'a VehicleId,
     pub table: &'a SignalTable,
     pub model_versions: &'a ModelVersions,
 }
 
 impl RowReader<'_> {
-    pub fn read(&self, row: &SqliteRow) -> Result<Assessment, ArchiveError> {
-        let columns = Columns { row, next: 1 };
-        self.assessment(columns)
-    }
-
-    fn assessment(&self, mut columns: Columns<'_>) -> Result<Assessment, ArchiveError> {
+    /// `row` begins with [`SELECT_LIST`] and is of this vehicle.
+    pub fn read(&self, row: &SqliteRow, vehicle_id: &VehicleId) -> Result<Assessment, ArchiveError> {
+        let mut columns = Columns { row, next: 1 };
         let recorded_at = Timestamp::from_micros(columns.take()?);
         let fingerprint = columns.take::<i64>()?.cast_unsigned();
         let received_at = Timestamp::from_micros(columns.take()?);
@@ -61,7 +57,7 @@ impl RowReader<'_> {
             revision,
             scores: scores.into_iter().map(|score| self.score(score)).collect::<Result<_, _>>()?,
             reading: Reading {
-                vehicle_id: self.vehicle_id.clone(),
+                vehicle_id: vehicle_id.clone(),
                 recorded_at,
                 received_at,
                 fingerprint,
