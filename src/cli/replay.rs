@@ -197,7 +197,7 @@ async fn send(
     match result {
         Ok(()) if complete => Ok(ExitCode::SUCCESS),
         Ok(()) => Ok(fail(EXIT_FAILED, "stopped before everything was sent")),
-        Err(TaskError::Failed { error, .. }) => Ok(fail(EXIT_DEPENDENCY, &format!("{error:#}"))),
+        Err(TaskError::Failed { error, .. }) => Ok(fail(EXIT_DEPENDENCY, format!("{error:#}"))),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,4 +1,4 @@
-//! One MQTT 3.1.1 connection that publishes with QoS 1 and hears acknowledgements. Keeps no messages: `sender`.
+//! One MQTT 3.1.1 connection that publishes with acknowledgement (`QoS` 1) and hears `PUBACK`s. Keeps no messages: `sender`.
 //!
 //! rumqttc's packets without its event loop: the sender must know which message each PUBACK is for, and after a lost session
 //! that event loop can wait for a packet id for ever (rumqtt issues 1014 and 1056).

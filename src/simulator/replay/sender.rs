@@ -106,7 +106,7 @@ impl Sender {
                 return Ok(End::Finished);
             }
             let has_room = self.on_the_way.len() < WINDOW;
-            let step = tokio::select! {
+            let result = tokio::select! {
                 biased;
                 () = stop.requested() => {
                     self.wait_for_the_rest(&mut connection).await;
@@ -125,7 +125,7 @@ impl Sender {
                     if self.on_the_way.is_empty() { connection.ping().await } else { Err(connection.silent()) }
                 }
             };
-            if let Err(error) = step {
+            if let Err(error) = result {
                 return Ok(End::Lost(error));
             }
         }

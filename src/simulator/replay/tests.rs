@@ -133,12 +133,13 @@ fn fresh() -> ResumeFile {
 /// A drive of so many readings, one a second, on either side of the array limit of one message.
 fn long_drive(folder: &Path, readings: u32) -> PathBuf {
     let path = folder.join("long.csv");
-    let mut text = "vehicle_id,recorded_at,speed_km_per_h\n".to_owned();
     let start: Timestamp = "2020-01-01T00:00:00Z".parse().unwrap();
-    for second in 0..readings {
+    let row = |second: u32| {
         let moment = start.plus(std::time::Duration::from_secs(u64::from(second)));
-        text.push_str(&format!("truck-7,{moment},{}\n", second % 100));
-    }
+        format!("truck-7,{moment},{}\n", second % 100)
+    };
+    let text: Vec<String> = std::iter::once("vehicle_id,recorded_at,speed_km_per_h\n".to_owned()).chain((0..readings).map(row)).collect();
+    let text = text.concat();
     std::fs::write(&path, text).unwrap();
     path
 }
