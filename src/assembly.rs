@@ -30,7 +30,8 @@ use crate::tasks::Tasks;
 /// The recorder folds what histograms have collected this often; without it they grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Models that are part of the binary; they score where the settings name none.
-const SHIPPED_MODELS: &[(&str, &[u8])] = &[];
+const SHIPPED_MODELS: &[(&str, &[u8])] =
+    &[("models/drive_autoencoder/drive_autoencoder.onnx", include_bytes!("../models/drive_autoencoder/drive_autoencoder.onnx"))];
 /// In `analytics.models`: score nothing.
 const NO_MODEL: &str = "none";
 

@@ -1,6 +1,8 @@
 //! A lane in its steady state takes nothing from the heap for an ordinary reading. A binary of its own, since it counts every
 //! allocation of its thread.
 
+#![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test of small numbers")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -68,9 +68,13 @@ impl Calibration {
         }
         if sign < 0.0 {
             quantiles.reverse();
-            quantiles.iter_mut().for_each(|quantile| *quantile = -*quantile);
+            for quantile in &mut quantiles {
+                *quantile = -*quantile;
+            }
             shares.reverse();
-            shares.iter_mut().for_each(|share| *share = 1.0 - *share);
+            for share in &mut shares {
+                *share = 1.0 - *share;
+            }
         }
         Ok(Self { count: as_f64(count), quantiles, shares })
     }
@@ -115,6 +119,7 @@ const fn as_f64(count: u64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "small whole numbers are exact, and so must their sums be")]
 mod tests {
     use super::*;
 

@@ -316,4 +316,5 @@ fn check_width(key: &'static str, what: &'static str, given: usize, wanted: usiz
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "numbers are read, not computed")]
 mod tests;

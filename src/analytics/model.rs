@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::builder::{BuilderResult, GraphOptimizationLevel, SessionBuilder};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 use tracing::debug;
@@ -229,7 +229,8 @@ fn log_for_debugging(level: LogLevel, category: &str, _id: &str, location: &str,
 
 fn build_session(runtime: &Runtime, file: &[u8]) -> Result<Session, ort::Error> {
     // One thread that is the lane's, and no spinning: ONNX Runtime's spinning threads starve the rest of a process.
-    let configure = |builder: SessionBuilder| {
+    #[expect(clippy::result_large_err, reason = "once per session")]
+    fn configure(builder: SessionBuilder) -> BuilderResult {
         builder
             .with_intra_threads(1)?
             .with_inter_threads(1)?
@@ -240,7 +241,7 @@ fn build_session(runtime: &Runtime, file: &[u8]) -> Result<Session, ort::Error> 
             .with_memory_pattern(false)?
             // Never the runtime's own format, whatever the bytes look like: it could not be checked.
             .with_config_entry("session.load_model_format", "ONNX")
-    };
+    }
     let mut builder = configure(Session::builder(&runtime.0)?).map_err(|error| ort::Error::new(error.to_string()))?;
     builder.commit_from_memory(file)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::calibration::Calibrated;
 use super::contract::Contract;
 use super::features::{FeatureNameError, FeaturePlan, PREVIOUS_MAX_AGE};
 use super::model::{Model, ModelError};
@@ -203,18 +204,14 @@ impl Scorer {
             return Err(NotScored::ModelFailed);
         }
         let contract = self.model.contract();
-        let oriented = contract.oriented(raw);
-        let (score, tail_probability) = match &contract.calibration {
-            Some(calibration) => {
-                let calibrated = calibration.judge(oriented);
-                (calibrated.score, calibrated.tail_probability)
-            }
+        let Calibrated { score, tail_probability } = contract.calibration.as_ref().map_or_else(
             // Only a probability comes without calibration: it is what it says.
-            None => {
-                let probability = if contract.higher_is_anomalous { raw } else { 1.0 - raw }.clamp(0.0, 1.0);
-                (probability, 1.0 - f64::from(probability))
-            }
-        };
+            || {
+                let score = if contract.higher_is_anomalous { raw } else { 1.0 - raw }.clamp(0.0, 1.0);
+                Calibrated { score, tail_probability: 1.0 - f64::from(score) }
+            },
+            |calibration| calibration.judge(contract.oriented(raw)),
+        );
         Ok(ModelScore { model: contract.name.clone(), version: contract.version.clone(), score, raw, tail_probability })
     }
 }
@@ -232,4 +229,10 @@ fn longest_gap(window: &Window, from: usize, step: usize) -> Option<Duration> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::float_cmp,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "small whole numbers are exact, and so must their sums be"
+)]
 mod tests;

@@ -83,7 +83,7 @@ impl<'a, T: Copy> Run<'a, T> {
 }
 
 impl WindowLimits {
-    /// Keeps `longest`, the longest duration that any feature asks for, but at least [`LEAST_KEPT`].
+    /// Keeps steps up to an age of `longest`, the longest duration that any feature asks for, but at least [`LEAST_KEPT`].
     #[must_use]
     pub fn new(longest: Duration, max_bytes: usize) -> Self {
         let keep = longest.max(LEAST_KEPT);
@@ -194,11 +194,11 @@ impl Window {
         let newest = self.newest().map(Timestamp::as_micros);
         let is_newest = newest.is_none_or(|newest| micros > newest);
         let oldest_kept = if is_newest { micros } else { newest.unwrap_or(micros) }.saturating_sub(limits.keep_micros);
-        if micros <= oldest_kept || micros <= self.lost_through {
+        if micros < oldest_kept || micros <= self.lost_through {
             self.lose(micros);
             return Insertion::TooOld;
         }
-        while self.len > 0 && self.micros(0) <= oldest_kept {
+        while self.len > 0 && self.micros(0) < oldest_kept {
             self.drop_oldest();
         }
         let mut cut = self.add_columns_for(reading, limits);
@@ -418,4 +418,5 @@ impl Window {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
 mod tests;

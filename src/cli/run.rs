@@ -1,10 +1,18 @@
 //! `odograph run`: settings, runtime, logging, and hand over to the assembly.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::Failure;
-use crate::settings::{Settings, Sources};
-use crate::{assembly, logging};
+use crate::domain::SignalTable;
+use crate::settings::{Settings, Sources, signal_table};
+use crate::simulator::fleet::{Fleet, Options};
+use crate::simulator::illness::RandomFaults;
+use crate::simulator::mqtt_vehicle::MqttUrl;
+use crate::simulator::sender::{self, Format, SendOptions};
+use crate::tasks::Tasks;
+use crate::{assembly, clock, logging};
 
 #[derive(Debug, clap::Args)]
 pub struct RunArguments {
@@ -20,6 +28,9 @@ pub struct RunArguments {
     /// Address of the endpoint for vehicles; port 0 picks a free one [default: 127.0.0.1:1883]
     #[arg(long, value_name = "ADDR")]
     mqtt: Option<String>,
+    /// Drive N simulated vehicles into this process, over its own endpoint
+    #[arg(long, value_name = "N")]
+    simulate: Option<u32>,
 }
 
 impl RunArguments {
@@ -40,5 +51,31 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let settings = arguments.settings()?;
     logging::start(&settings.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(assembly::run(settings, |_addresses, _tasks| ()))
+    let table = Arc::new(signal_table(&settings.signals));
+    let simulated = arguments.simulate;
+    runtime.block_on(assembly::run(settings, |addresses, tasks| {
+        if let Some(vehicles) = simulated {
+            simulate(vehicles, addresses, table, tasks);
+        }
+    }))
+}
+
+/// The fleet reports every few seconds, so that a page shows it driving soon; one vehicle overheats within the first minute.
+fn simulate(vehicles: u32, addresses: assembly::Addresses, table: Arc<SignalTable>, tasks: &Tasks) {
+    const EVERY: Duration = Duration::from_secs(5);
+    const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_secs(2);
+    let options =
+        Options { vehicles, seed: 1, start: clock::now(), every: EVERY, faults: RandomFaults::all(), plans: Vec::new() };
+    let send = SendOptions {
+        url: MqttUrl { host: addresses.mqtt.ip().to_string(), port: addresses.mqtt.port(), login: None },
+        format: Format::Json,
+        length: None,
+        last_acknowledgements: LAST_ACKNOWLEDGEMENTS,
+    };
+    let stop = tasks.stop();
+    tasks.spawn("simulated fleet", async move {
+        let fleet = tokio::task::block_in_place(|| Fleet::new(&options));
+        sender::send(fleet, send, table, stop).await?;
+        Ok(())
+    });
 }

@@ -1,30 +1,29 @@
 //! Takes in what an outside MQTT 5 broker has for us: a persistent session, acknowledged by hand, in order, once durable.
 //!
-//! Each connection is an epoch with a client of its own. What it has not acknowledged when it ends is forgotten here and sent
-//! again by the broker, so no acknowledgement can reach a connection it does not belong to, and no state of the client
-//! survives that it could not get out of (rumqtt issues 1014, 1056).
+//! Each connection is an epoch of its own. What it has not acknowledged when it ends is forgotten here and sent again by the broker,
+//! so no acknowledgement can reach a connection it does not belong to.
 //!
 //! ```text
-//! poll (event loop) ─received─▶ begin (lanes, in order) ─begun─▶ acknowledge (in order) ─requests─▶ poll
+//! broker ─▶ take (decode, lanes, in order) ─in hand─▶ acknowledge (in order, once durable) ─▶ broker
 //! ```
-//! Each arrow holds as much as the broker may send unacknowledged, so none of the three ever waits for the next: `poll`, which
-//! also writes acknowledgements and pings, stands still only where messages without acknowledgement (`QoS` 0) flood it.
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::gauge;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, Publish, RetainForwardRule, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use rumqttc::{NetworkOptions, Outgoing};
+use rumqttc::v5::mqttbytes::v5::{
+    Connect, ConnectProperties, Filter, Login, Packet, Publish, RetainForwardRule, SubscribeReasonCode,
+};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{interval, sleep};
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
+use super::broker_connection::{BrokerError, KEEP_ALIVE, MAX_PACKET_BYTES, Reader, Writer, open};
 use super::intake::{Intake, Message, NotPromised, Pending};
 use super::topic_filter::{TopicFilter, TopicFilterError};
 use crate::domain::{Reason, Source};
@@ -36,16 +35,14 @@ use crate::wire::decode::Format;
 
 const DEFAULT_PORT: u16 = 1883;
 
-/// Announced to the broker, which keeps larger messages to itself.
-const MAX_PACKET_BYTES: u32 = 2 << 20;
-
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-
 /// How long the broker keeps our session while we are away.
 const SESSION_EXPIRY: Duration = Duration::from_hours(7 * 24);
 
 /// After the stop signal, what is in hand may take this long to become durable.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Acknowledgements that are ready together are written together, up to this many bytes.
+const FLUSH_BYTES: usize = 16 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SubscriberError {
@@ -70,7 +67,9 @@ pub fn start(settings: &settings::Broker, intake: Arc<Intake>, tasks: &Tasks) ->
         return Ok(());
     }
     let subscriber = Subscriber {
-        options: options(settings)?,
+        address: address(&settings.url)?,
+        connect: connect(settings)?,
+        login: login(settings)?,
         filter: TopicFilter::parse(&settings.topic_filter)?,
         subscription: match settings.share_group.as_str() {
             "" => settings.topic_filter.clone(),
@@ -88,10 +87,11 @@ pub fn start(settings: &settings::Broker, intake: Arc<Intake>, tasks: &Tasks) ->
 }
 
 struct Subscriber {
-    options: MqttOptions,
+    address: String,
+    connect: Connect,
+    login: Option<Login>,
     filter: TopicFilter,
     subscription: String,
-    /// Room on every arrow of an epoch.
     inflight: usize,
     intake: Arc<Intake>,
 }
@@ -100,13 +100,17 @@ struct Subscriber {
 #[derive(Debug, thiserror::Error)]
 enum EpochError {
     #[error(transparent)]
-    Connection(#[from] Box<ConnectionError>),
+    Broker(#[from] BrokerError),
     #[error("the broker refused the subscription: {0:?}")]
-    Refused(Vec<SubscribeReasonCode>),
+    NotSubscribed(Vec<SubscribeReasonCode>),
     #[error(transparent)]
     NotPromised(#[from] NotPromised),
-    #[error("the connection has ended")]
-    Ended,
+}
+
+/// A message that has reached its lane, in the order of the connection. At `QoS` 0 nobody waits for an acknowledgement.
+struct InHand {
+    packet_id: Option<u16>,
+    pending: Pending,
 }
 
 impl Subscriber {
@@ -130,64 +134,105 @@ impl Subscriber {
     }
 
     /// One connection, from CONNECT to its end. `Ok`: ended by the stop signal, all that was in hand acknowledged.
-    async fn epoch(&self, stop: Stop, backoff: &mut Backoff) -> Result<(), EpochError> {
-        // Full only where a subscription or disconnect comes on top of all acknowledgements: these two wait.
-        let (client, events) = AsyncClient::new(self.options.clone(), self.inflight);
-        // Full: `poll` waits, and with it the broker.
-        let (received, to_begin) = mpsc::channel(self.inflight);
-        let (begun, to_acknowledge) = mpsc::channel(self.inflight);
-        let work = async {
-            tokio::try_join!(self.begin(to_begin, begun), self.acknowledge(to_acknowledge, &client))?;
-            // Behind every acknowledgement in the same queue. `poll` ends when it has been written.
-            client.disconnect().await.map_err(|_| EpochError::Ended)?;
-            std::future::pending().await
+    async fn epoch(&self, mut stop: Stop, backoff: &mut Backoff) -> Result<(), EpochError> {
+        let opened = tokio::select! {
+            opened = open(&self.address, &self.connect, self.login.as_ref()) => opened,
+            () = stop.requested() => return Ok(()),
         };
-        tokio::select! {
-            ended = self.poll(events, &client, received, stop, backoff) => ended,
-            ended = work => ended,
-        }
+        let (reader, mut writer, session_present) = opened?;
+        info!(broker = self.address, session_present, "connected to the broker");
+        writer.subscribe(self.subscription())?;
+        // Full: the socket is left unread, and the broker keeps the rest.
+        let (in_hand, to_acknowledge) = mpsc::channel(self.inflight);
+        tokio::try_join!(self.take(reader, in_hand, stop, backoff), self.acknowledge(writer, to_acknowledge)).map(drop)
     }
 
-    async fn poll(
+    /// Until the stop signal. What comes later is not acknowledged, and the broker keeps it for the next session.
+    async fn take(
         &self,
-        mut events: EventLoop,
-        client: &AsyncClient,
-        received: mpsc::Sender<Publish>,
+        mut reader: Reader,
+        in_hand: mpsc::Sender<InHand>,
         mut stop: Stop,
         backoff: &mut Backoff,
     ) -> Result<(), EpochError> {
-        let mut received = Some(received);
         loop {
-            let event = tokio::select! {
-                event = events.poll() => event.map_err(Box::new)?,
-                () = stop.requested(), if received.is_some() => {
-                    // What comes from now on is not acknowledged; the broker keeps it for the next session.
-                    received = None;
-                    continue;
-                }
+            let packet = tokio::select! {
+                packet = reader.next() => packet?,
+                () = stop.requested() => return Ok(()),
             };
-            match event {
-                Event::Incoming(Packet::ConnAck(connack)) => {
-                    info!(session_present = connack.session_present, "connected to the broker");
-                    client.try_subscribe_many([self.subscription()]).map_err(|_| EpochError::Ended)?;
+            match packet {
+                Packet::Publish(publish) => {
+                    let packet_id = (publish.qos != QoS::AtMostOnce).then_some(publish.pkid);
+                    let pending = self.begin(&publish).await?;
+                    // Nobody acknowledges any more: the other half of the epoch says why.
+                    let Ok(()) = in_hand.send(InHand { packet_id, pending }).await else { return Ok(()) };
                 }
-                Event::Incoming(Packet::SubAck(suback)) => {
+                Packet::SubAck(answer) => {
                     let granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
-                    if !suback.return_codes.iter().all(granted) {
-                        return Err(EpochError::Refused(suback.return_codes));
+                    if !answer.return_codes.iter().all(granted) {
+                        return Err(EpochError::NotSubscribed(answer.return_codes));
                     }
                     backoff.reset();
                     gauge!(BROKER_CONNECTED).set(1.0);
                 }
-                Event::Incoming(Packet::Publish(publish)) => {
-                    if let Some(received) = &received {
-                        received.send(publish).await.map_err(|_| EpochError::Ended)?;
-                    }
-                }
-                Event::Outgoing(Outgoing::Disconnect) => return Ok(()),
                 _ => {}
             }
         }
+    }
+
+    async fn begin(&self, publish: &Publish) -> Result<Pending, NotPromised> {
+        let topic = String::from_utf8_lossy(&publish.topic);
+        let content_type = publish.properties.as_ref().and_then(|properties| properties.content_type.as_deref());
+        let vehicle_id = self.filter.vehicle_of(&topic);
+        let message = Message {
+            source: Source::Broker,
+            vehicle_id: vehicle_id.unwrap_or(&topic),
+            payload: publish.payload.clone(),
+            format: content_type.and_then(Format::of_content_type),
+        };
+        if vehicle_id.is_some() {
+            return self.intake.begin(&message).await;
+        }
+        let refusal = Refusal::new(Reason::TopicUnknown, format!("{topic:?} does not match {:?}", self.filter));
+        self.intake.begin_refusal(&message, &refusal).await
+    }
+
+    /// Until nothing more is taken and all of it is acknowledged; then says goodbye.
+    async fn acknowledge(&self, mut writer: Writer, in_hand: mpsc::Receiver<InHand>) -> Result<(), EpochError> {
+        let mut pings = interval(KEEP_ALIVE / 2);
+        let mut next = pin!(self.settle_next(in_hand));
+        loop {
+            tokio::select! {
+                // First what is ready, then what is to be written.
+                biased;
+                (in_hand, settled) = &mut next => {
+                    let Some(packet_id) = settled.transpose()? else { break };
+                    // Quarantined messages too: the broker would send them for ever.
+                    if let Some(packet_id) = packet_id {
+                        writer.acknowledge(packet_id)?;
+                    }
+                    next.set(self.settle_next(in_hand));
+                    if writer.unflushed() < FLUSH_BYTES {
+                        continue;
+                    }
+                }
+                () = std::future::ready(()), if writer.unflushed() > 0 => {}
+                _ = pings.tick() => writer.ping()?,
+            }
+            writer.flush().await?;
+        }
+        writer.disconnect()?;
+        Ok(writer.flush().await?)
+    }
+
+    /// Waits for the next message, and until it is durable. Takes the receiver and gives it back, so that it can wait across others.
+    async fn settle_next(
+        &self,
+        mut in_hand: mpsc::Receiver<InHand>,
+    ) -> (mpsc::Receiver<InHand>, Option<Result<Option<u16>, NotPromised>>) {
+        let Some(InHand { packet_id, pending }) = in_hand.recv().await else { return (in_hand, None) };
+        let settled = self.intake.settle(pending).await;
+        (in_hand, Some(settled.map(|_answer| packet_id)))
     }
 
     fn subscription(&self) -> Filter {
@@ -195,84 +240,47 @@ impl Subscriber {
         filter.retain_forward_rule = RetainForwardRule::OnNewSubscribe;
         filter
     }
-
-    async fn begin(
-        &self,
-        mut received: mpsc::Receiver<Publish>,
-        begun: mpsc::Sender<(Publish, Pending)>,
-    ) -> Result<(), EpochError> {
-        while let Some(mut publish) = received.recv().await {
-            let topic = String::from_utf8_lossy(&publish.topic);
-            let content_type = publish.properties.as_ref().and_then(|properties| properties.content_type.as_deref());
-            let vehicle_id = self.filter.vehicle_of(&topic);
-            let message = Message {
-                source: Source::Broker,
-                vehicle_id: vehicle_id.unwrap_or(&topic),
-                payload: publish.payload.clone(),
-                format: content_type.and_then(Format::of_content_type),
-            };
-            let pending = if vehicle_id.is_some() {
-                self.intake.begin(&message).await?
-            } else {
-                let refusal =
-                    Refusal::new(Reason::TopicUnknown, format!("{topic:?} has no vehicle where {:?} says", self.filter));
-                self.intake.begin_refusal(&message, &refusal).await?
-            };
-            publish.payload.clear();
-            begun.send((publish, pending)).await.map_err(|_| EpochError::Ended)?;
-        }
-        Ok(())
-    }
-
-    async fn acknowledge(&self, mut begun: mpsc::Receiver<(Publish, Pending)>, client: &AsyncClient) -> Result<(), EpochError> {
-        while let Some((publish, pending)) = begun.recv().await {
-            // The quarantined are acknowledged too: the broker would send them for ever.
-            self.intake.settle(pending).await?;
-            client.ack(&publish).await.map_err(|_| EpochError::Ended)?;
-        }
-        Ok(())
-    }
 }
 
-fn options(settings: &settings::Broker) -> Result<MqttOptions, SubscriberError> {
+fn connect(settings: &settings::Broker) -> Result<Connect, SubscriberError> {
     if settings.inflight == 0 {
         return Err(SubscriberError::Inflight);
     }
-    let (host, port) = host_and_port(&settings.url)?;
-    let mut options = MqttOptions::new(&settings.client_id, host, port);
-    options.set_clean_start(false).set_manual_acks(true).set_keep_alive(KEEP_ALIVE);
-    // We publish nothing; the client reserves memory for this many.
-    options.set_outgoing_inflight_upper_limit(1);
-    let mut connect = ConnectProperties::new();
-    connect.session_expiry_interval = u32::try_from(SESSION_EXPIRY.as_secs()).ok();
-    connect.receive_maximum = Some(settings.inflight);
-    connect.max_packet_size = Some(MAX_PACKET_BYTES);
-    options.set_connect_properties(connect);
-    let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
-    options.set_network_options(network);
-    if !settings.username.is_empty() {
-        let path = &settings.password_file;
-        let password =
-            std::fs::read_to_string(path).map_err(|source| SubscriberError::Password { path: path.clone(), source })?;
-        options.set_credentials(&settings.username, password.lines().next().unwrap_or_default());
-    }
-    Ok(options)
+    let mut properties = ConnectProperties::new();
+    properties.session_expiry_interval = u32::try_from(SESSION_EXPIRY.as_secs()).ok();
+    properties.receive_maximum = Some(settings.inflight);
+    properties.max_packet_size = Some(MAX_PACKET_BYTES);
+    Ok(Connect {
+        keep_alive: u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(u16::MAX),
+        client_id: settings.client_id.clone(),
+        clean_start: false,
+        properties: Some(properties),
+    })
 }
 
-fn host_and_port(url: &str) -> Result<(String, u16), SubscriberError> {
+fn login(settings: &settings::Broker) -> Result<Option<Login>, SubscriberError> {
+    if settings.username.is_empty() {
+        return Ok(None);
+    }
+    let path = &settings.password_file;
+    let password = std::fs::read_to_string(path).map_err(|source| SubscriberError::Password { path: path.clone(), source })?;
+    Ok(Some(Login::new(&settings.username, password.lines().next().unwrap_or_default())))
+}
+
+/// `HOST:PORT`
+fn address(url: &str) -> Result<String, SubscriberError> {
     let wrong = || SubscriberError::Url(url.to_owned());
     if url.starts_with("mqtts://") {
         return Err(SubscriberError::Tls);
     }
     let authority = url.strip_prefix("mqtt://").ok_or_else(wrong)?.trim_end_matches('/');
-    // The last colon of `[::1]` belongs to the address.
+    // The last colon of `[::1]` belongs to the host.
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| wrong())?),
         _ => (authority, DEFAULT_PORT),
     };
     let is_plain = !host.is_empty() && !host.contains(['/', '@']);
-    if is_plain { Ok((host.to_owned(), port)) } else { Err(wrong()) }
+    if is_plain { Ok(format!("{host}:{port}")) } else { Err(wrong()) }
 }
 
 #[cfg(test)]
@@ -281,11 +289,11 @@ mod tests {
 
     #[test]
     fn the_address_of_a_broker_is_host_and_port() {
-        assert_eq!(host_and_port("mqtt://broker:2883").unwrap(), ("broker".into(), 2883));
-        assert_eq!(host_and_port("mqtt://broker/").unwrap(), ("broker".into(), 1883));
-        assert_eq!(host_and_port("mqtt://[::1]").unwrap(), ("[::1]".into(), 1883));
+        assert_eq!(address("mqtt://broker:2883").unwrap(), "broker:2883");
+        assert_eq!(address("mqtt://broker/").unwrap(), "broker:1883");
+        assert_eq!(address("mqtt://[::1]").unwrap(), "[::1]:1883");
         for wrong in ["broker:1883", "mqtt://", "mqtt://user:secret@broker", "mqtt://broker:port", "mqtts://broker"] {
-            assert!(host_and_port(wrong).is_err(), "{wrong}");
+            assert!(address(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -35,8 +35,7 @@ impl Broker {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        // Mosquitto cannot say which port it got, so the kernel is asked for a free one first.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let shipped = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/mosquitto.conf")).unwrap();
         let ours = shipped
             .replace("listener 1883", &format!("listener {port}"))
@@ -44,15 +43,20 @@ impl Broker {
         assert_ne!(ours, shipped);
         fs::write(folder.path().join("mosquitto.conf"), ours).unwrap();
         let process = run(folder.path());
-        let broker = Self { process, port, folder };
+        let mut broker = Self { process, port, folder };
         broker.is_up().await;
         Some(broker)
     }
 
-    async fn is_up(&self) {
+    async fn is_up(&mut self) {
         let up = async {
-            while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
-                sleep(Duration::from_millis(10)).await;
+            loop {
+                assert_eq!(self.process.try_wait().unwrap(), None, "mosquitto has ended");
+                match TcpStream::connect(("127.0.0.1", self.port)).await {
+                    // A connection to a port that nobody listens on can meet itself.
+                    Ok(stream) if stream.local_addr().unwrap() != stream.peer_addr().unwrap() => return,
+                    _ => sleep(Duration::from_millis(10)).await,
+                }
             }
         };
         soon(up).await;
@@ -70,11 +74,18 @@ impl Broker {
     fn settings(&self) -> settings::Broker {
         settings::Broker { url: format!("mqtt://127.0.0.1:{}", self.port), ..settings::Broker::default() }
     }
+}
 
-    fn subscribe(&self, lanes: &Lanes, settings: &settings::Broker) -> Tasks {
-        let tasks = Tasks::default();
-        subscriber::start(settings, Arc::clone(&lanes.intake), &tasks).unwrap();
-        tasks
+/// Mosquitto cannot say which port it got, so the kernel is asked for a free one first, and never two tests get the same.
+fn free_port() -> u16 {
+    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut given = GIVEN.lock().unwrap();
+    loop {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if !given.contains(&port) {
+            given.push(port);
+            return port;
+        }
     }
 }
 
@@ -83,6 +94,12 @@ impl Drop for Broker {
         let _already_gone = self.process.kill();
         let _already_gone = self.process.wait();
     }
+}
+
+fn subscribe(lanes: &Lanes, settings: &settings::Broker) -> Tasks {
+    let tasks = Tasks::default();
+    subscriber::start(settings, Arc::clone(&lanes.intake), &tasks).unwrap();
+    tasks
 }
 
 fn run(folder: &Path) -> Child {
@@ -110,14 +127,22 @@ impl Publisher {
 
     /// Returns once the broker has taken it.
     async fn publish(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
-        self.client.publish(topic, QoS::AtLeastOnce, false, payload.into()).await.unwrap();
-        self.taken().await;
+        self.publish_with(topic, payload.into(), PublishProperties::default()).await;
     }
 
-    async fn taken(&mut self) {
+    async fn publish_with(&mut self, topic: &str, payload: Vec<u8>, properties: PublishProperties) {
         loop {
-            // An error is a connection lost: polling again connects and publishes again.
-            if let Ok(Event::Incoming(Packet::PubAck(_))) = soon(self.events.poll()).await {
+            let again = (payload.clone(), properties.clone());
+            self.client.publish_with_properties(topic, QoS::AtLeastOnce, false, again.0, again.1).await.unwrap();
+            let taken = loop {
+                match soon(self.events.poll()).await {
+                    Ok(Event::Incoming(Packet::PubAck(_))) => break true,
+                    Ok(_) => {}
+                    // The connection is lost, and with it what was on the way.
+                    Err(_) => break false,
+                }
+            };
+            if taken {
                 return;
             }
         }
@@ -150,7 +175,7 @@ async fn what_was_not_durable_is_sent_again_to_the_next_process() {
     let Some(broker) = Broker::start().await else { return };
     let mut lanes = Lanes::open();
     let mut publisher = Publisher::new(&broker);
-    let tasks = broker.subscribe(&lanes, &broker.settings());
+    let tasks = subscribe(&lanes, &broker.settings());
     first_delivery(&mut publisher, &mut lanes).await;
     publisher.publish("vehicles/truck-7/telemetry", a_reading(1)).await;
     publisher.publish("vehicles/truck-7/telemetry", a_reading(2)).await;
@@ -167,7 +192,7 @@ async fn what_was_not_durable_is_sent_again_to_the_next_process() {
 
     // Durable and acknowledged: the next one gets only what came in between.
     publisher.publish("vehicles/truck-7/telemetry", a_reading(3)).await;
-    let tasks = broker.subscribe(&lanes, &broker.settings());
+    let tasks = subscribe(&lanes, &broker.settings());
     let next = lanes.next().await;
     assert_eq!(next.readings[0].sequence, Some(3));
     keep(next);
@@ -180,7 +205,7 @@ async fn a_broker_that_restarts_is_found_again_and_has_kept_what_was_in_hand() {
     let Some(mut broker) = Broker::start().await else { return };
     let mut lanes = Lanes::open();
     let mut publisher = Publisher::new(&broker);
-    let tasks = broker.subscribe(&lanes, &broker.settings());
+    let tasks = subscribe(&lanes, &broker.settings());
     first_delivery(&mut publisher, &mut lanes).await;
     publisher.publish("vehicles/truck-7/telemetry", a_reading(1)).await;
     let in_hand = delivery_of(&mut lanes, 1).await;
@@ -199,7 +224,7 @@ async fn stopping_acknowledges_what_is_in_hand() {
     let Some(broker) = Broker::start().await else { return };
     let mut lanes = Lanes::open();
     let mut publisher = Publisher::new(&broker);
-    let tasks = broker.subscribe(&lanes, &broker.settings());
+    let tasks = subscribe(&lanes, &broker.settings());
     first_delivery(&mut publisher, &mut lanes).await;
     publisher.publish("vehicles/truck-7/telemetry", a_reading(1)).await;
     let in_hand = delivery_of(&mut lanes, 1).await;
@@ -208,7 +233,7 @@ async fn stopping_acknowledges_what_is_in_hand() {
     keep(in_hand);
     soon(tasks.finished()).await.unwrap();
 
-    let tasks = broker.subscribe(&lanes, &broker.settings());
+    let tasks = subscribe(&lanes, &broker.settings());
     publisher.publish("vehicles/truck-7/telemetry", a_reading(2)).await;
     let next = lanes.next().await;
     assert_eq!(next.readings[0].sequence, Some(2), "the one in hand came again");
@@ -222,7 +247,7 @@ async fn more_waits_at_the_broker_than_may_be_in_flight() {
     let Some(broker) = Broker::start().await else { return };
     let mut lanes = Lanes::open();
     let mut publisher = Publisher::new(&broker);
-    let tasks = broker.subscribe(&lanes, &settings::Broker { inflight: 2, ..broker.settings() });
+    let tasks = subscribe(&lanes, &settings::Broker { inflight: 2, ..broker.settings() });
     first_delivery(&mut publisher, &mut lanes).await;
     for sequence in 1..=20 {
         publisher.publish("vehicles/truck-7/telemetry", a_reading(sequence)).await;
@@ -233,6 +258,34 @@ async fn more_waits_at_the_broker_than_may_be_in_flight() {
     keep(first);
     keep(second);
     for sequence in 3..=20 {
+        let delivery = lanes.next().await;
+        assert_eq!(delivery.readings[0].sequence, Some(sequence));
+        keep(delivery);
+    }
+    tasks.request_stop();
+    soon(tasks.finished()).await.unwrap();
+}
+
+/// Mosquitto 2.0.11 sends a backlog without regard to the window: it must be left unread without holding up acknowledgements.
+#[tokio::test]
+async fn a_backlog_far_beyond_the_window_arrives_once_and_in_order() {
+    const BACKLOG: u64 = 3_000;
+    let Some(broker) = Broker::start().await else { return };
+    let mut lanes = Lanes::open();
+    let mut publisher = Publisher::new(&broker);
+    let settings = settings::Broker { inflight: 10, ..broker.settings() };
+    let tasks = subscribe(&lanes, &settings);
+    first_delivery(&mut publisher, &mut lanes).await;
+    while let Ok(Some(delivery)) = timeout(A_WHILE, lanes.deliveries.recv()).await {
+        keep(delivery);
+    }
+    tasks.request_stop();
+    soon(tasks.finished()).await.unwrap();
+    for sequence in 1..=BACKLOG {
+        publisher.publish("vehicles/truck-7/telemetry", a_reading(sequence)).await;
+    }
+    let tasks = subscribe(&lanes, &settings);
+    for sequence in 1..=BACKLOG {
         let delivery = lanes.next().await;
         assert_eq!(delivery.readings[0].sequence, Some(sequence));
         keep(delivery);
@@ -252,7 +305,7 @@ async fn members_of_a_group_share_the_messages_and_read_the_content_type() {
         topic_filter: "fleet/+/telemetry".to_owned(),
         ..broker.settings()
     };
-    let members = ["one", "two"].map(|client_id| broker.subscribe(&lanes, &member(client_id)));
+    let members = ["one", "two"].map(|client_id| subscribe(&lanes, &member(client_id)));
     loop {
         publisher.publish("fleet/truck-7/telemetry", a_reading(0)).await;
         if let Ok(Some(delivery)) = timeout(A_WHILE, lanes.deliveries.recv()).await {
@@ -264,8 +317,7 @@ async fn members_of_a_group_share_the_messages_and_read_the_content_type() {
         keep(delivery);
     }
     let properties = PublishProperties { content_type: Some("application/x-protobuf".into()), ..Default::default() };
-    publisher.client.publish_with_properties("fleet/truck-7/telemetry", QoS::AtLeastOnce, false, "{}", properties).await.unwrap();
-    publisher.taken().await;
+    publisher.publish_with("fleet/truck-7/telemetry", b"{}".to_vec(), properties).await;
     let delivery = lanes.next().await;
     assert_eq!((delivery.quarantined[0].reason, delivery.quarantined[0].source), (Reason::ProtobufSyntax, Source::Broker));
     keep(delivery);

@@ -152,7 +152,7 @@ fault_table! {
     SensorOffset "sensor_offset" "share of the sensor's span" (0.1, 0.5),
         minutes (1.0 * HOUR, 3.0 * DAY), ramp (0.0, 0.0), Driving, ANY, Signals::OneSensor, None;
     SensorOpenCircuit "sensor_open_circuit" "always 1: the input reads its rail" (1.0, 1.0),
-        minutes (10.0, 2.0 * DAY), ramp (0.0, 0.0), Driving, ANY, Signals::OneSensor, Some("P0118");
+        minutes (10.0, 2.0 * DAY), ramp (0.0, 0.0), Driving, ANY, Signals::OneSensor, None;
     SensorSwapped "sensor_swapped" "always 1: two plugs exchanged" (1.0, 1.0),
         minutes (4.0 * HOUR, 4.0 * DAY), ramp (0.0, 0.0), Driving, ANY, Signals::Pair, None;
     SensorDropout "sensor_dropout" "share of readings without the signal" (0.3, 1.0),

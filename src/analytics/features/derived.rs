@@ -1,5 +1,7 @@
 //! Features with a name of their own, each a function of a window and one of its steps.
 
+use std::time::Duration;
+
 use super::PREVIOUS_MAX_AGE;
 use crate::analytics::window::Window;
 use crate::domain::{SignalId, signal};
@@ -68,29 +70,35 @@ pub const DERIVED: &[Derived] = &[
     },
 ];
 
+/// Value of this step; where it has none, the last one that is not older than `hold`.
+pub fn held(window: &Window, step: usize, signal: SignalId, hold: Option<Duration>) -> Option<f32> {
+    let value = window.signal_at(signal, step);
+    value.or_else(|| previous(window, step, hold?, |step| window.signal_at(signal, step)).map(|(_, value)| value))
+}
+
 /// Value of this step minus the previous present one.
 pub fn delta(window: &Window, step: usize, signal: SignalId) -> Option<f64> {
     let value = window.signal_at(signal, step)?;
-    let (_, previous) = previous(window, step, |step| window.signal_at(signal, step))?;
+    let (_, previous) = previous(window, step, PREVIOUS_MAX_AGE, |step| window.signal_at(signal, step))?;
     Some(f64::from(value) - f64::from(previous))
 }
 
 /// The newest step before `step`, not too old, of which `of` knows something.
-fn previous<T>(window: &Window, step: usize, of: impl Fn(usize) -> Option<T>) -> Option<(usize, T)> {
-    let oldest = window.recorded_at(step).minus(PREVIOUS_MAX_AGE);
-    let candidates = (0..step).rev().take_while(|step| window.recorded_at(*step) >= oldest);
-    candidates.filter_map(|step| Some((step, of(step)?))).next()
+fn previous<T>(window: &Window, step: usize, max_age: Duration, of: impl Fn(usize) -> Option<T>) -> Option<(usize, T)> {
+    let oldest = window.recorded_at(step).minus(max_age);
+    let mut candidates = (0..step).rev().take_while(|step| window.recorded_at(*step) >= oldest);
+    candidates.find_map(|step| Some((step, of(step)?)))
 }
 
 fn seconds_since_previous(window: &Window, step: usize) -> Option<f64> {
-    let (before, ()) = previous(window, step, |_| Some(()))?;
+    let (before, ()) = previous(window, step, PREVIOUS_MAX_AGE, |_| Some(()))?;
     Some(window.recorded_at(step).seconds_since(window.recorded_at(before)))
 }
 
 /// Metres and seconds from the previous known position.
 fn movement(window: &Window, step: usize) -> Option<(f64, f64)> {
     let here = window.position_at(step)?;
-    let (before, there) = previous(window, step, |step| window.position_at(step))?;
+    let (before, there) = previous(window, step, PREVIOUS_MAX_AGE, |step| window.position_at(step))?;
     Some((there.distance_m(&here), window.recorded_at(step).seconds_since(window.recorded_at(before))))
 }
 
@@ -117,7 +125,7 @@ fn day_angle(window: &Window, step: usize) -> f64 {
 
 fn heading_change_deg(window: &Window, step: usize) -> Option<f64> {
     let heading = f64::from(window.heading_deg_at(step)?);
-    let (_, before) = previous(window, step, |step| window.heading_deg_at(step))?;
+    let (_, before) = previous(window, step, PREVIOUS_MAX_AGE, |step| window.heading_deg_at(step))?;
     let turn = (heading - f64::from(before)).rem_euclid(360.0);
     Some(if turn > 180.0 { turn - 360.0 } else { turn })
 }

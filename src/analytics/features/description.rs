@@ -25,7 +25,10 @@ pub fn describe(table: &SignalTable) -> Vec<FeatureDescription> {
             name: name.to_owned(),
             unit: unit.to_owned(),
             meaning: format!("the signal itself (VSS {})", signal.vss_path),
-            formula: "value of the reading".to_owned(),
+            formula: match signal.hold {
+                Some(hold) => format!("value of the reading; where it has none, the last one, at most {} s old", hold.as_secs()),
+                None => "value of the reading".to_owned(),
+            },
         });
         all.push(FeatureDescription {
             name: format!("{name}.delta"),
@@ -72,7 +75,7 @@ const fn meaning(statistic: Statistic) -> &'static str {
     }
 }
 
-/// Over the steps with recorded_at in (t - duration, t] and their present values x_i, if not said otherwise.
+/// Over the steps with `recorded_at` in (t - duration, t] and their present values `x_i`, if not said otherwise.
 const fn formula(statistic: Statistic) -> &'static str {
     match statistic {
         Statistic::Mean => "sum(x_i) / n over (t - duration, t]",

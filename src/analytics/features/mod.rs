@@ -21,4 +21,5 @@ use std::time::Duration;
 pub const PREVIOUS_MAX_AGE: Duration = Duration::from_mins(10);
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, clippy::cast_precision_loss, reason = "small whole numbers are exact, and so must their sums be")]
 mod tests;

@@ -13,7 +13,11 @@ pub const MAX_DURATION: Duration = Duration::from_hours(24);
 /// A feature, understood.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Feature {
-    Signal(SignalId),
+    /// Of the reading, or, where the deployment says that the signal holds, its last value as long as it does.
+    Signal {
+        signal: SignalId,
+        hold: Option<Duration>,
+    },
     /// To the previous present value.
     Delta(SignalId),
     Over {
@@ -54,7 +58,7 @@ pub(super) fn parse(name: &str, table: &SignalTable) -> Result<Feature, FeatureN
         return Err(unknown(name, signal, statistic, table));
     };
     match statistic {
-        None => Ok(Feature::Signal(id)),
+        None => Ok(Feature::Signal { signal: id, hold: table.get(id).hold }),
         Some("delta") => Ok(Feature::Delta(id)),
         Some(statistic) => parse_statistic(name, id, statistic),
     }

@@ -34,7 +34,8 @@ impl FeaturePlan {
             let feature = parse(name, table)?;
             let reach = match feature {
                 Feature::Over { statistic, duration, .. } => statistic.reach(duration),
-                Feature::Signal(_) | Feature::Delta(_) | Feature::Derived(_) => Duration::ZERO,
+                Feature::Signal { hold: Some(hold), .. } => hold,
+                Feature::Signal { hold: None, .. } | Feature::Delta(_) | Feature::Derived(_) => Duration::ZERO,
             };
             Ok(Column { index, feature, reach })
         };
@@ -76,7 +77,7 @@ impl FeaturePlan {
                 span = SpanOf::new(window, now, column.reach);
             }
             let value = match column.feature {
-                Feature::Signal(id) => window.signal_at(id, step).map(f64::from),
+                Feature::Signal { signal, hold } => derived::held(window, step, signal, hold).map(f64::from),
                 Feature::Delta(id) => derived::delta(window, step, id),
                 Feature::Derived(derived) => (derived.compute)(window, step),
                 Feature::Over { signal, statistic, duration } => {

@@ -72,16 +72,16 @@ impl Statistic {
     }
 }
 
-fn values<'a>(span: Span<'a>, signal: SignalId) -> impl Iterator<Item = f32> + 'a {
+fn values(span: Span<'_>, signal: SignalId) -> impl Iterator<Item = f32> + '_ {
     span.window.signal(signal, span.from, span.at + 1).into_iter().flat_map(crate::analytics::window::Run::iter)
 }
 
-fn present<'a>(span: Span<'a>, signal: SignalId) -> impl Iterator<Item = f64> + 'a {
+fn present(span: Span<'_>, signal: SignalId) -> impl Iterator<Item = f64> + '_ {
     values(span, signal).filter(|value| !value.is_nan()).map(f64::from)
 }
 
 /// Minutes before the described step, and the value.
-fn present_with_age<'a>(span: Span<'a>, signal: SignalId) -> impl Iterator<Item = (f64, f64)> + 'a {
+fn present_with_age(span: Span<'_>, signal: SignalId) -> impl Iterator<Item = (f64, f64)> + '_ {
     const MICROS_PER_MINUTE: f64 = 60e6;
     let now = span.window.recorded_at(span.at).as_micros();
     let ages =

@@ -105,6 +105,38 @@ fn a_delta_looks_over_gaps_of_the_signal_but_not_over_ten_minutes() {
 }
 
 #[test]
+fn a_signal_that_holds_stands_until_it_is_too_old() {
+    let mut signals = signal::SIGNALS.to_vec();
+    signals[signal::SPEED.index()].hold = Some(Duration::from_mins(15));
+    let plan = FeaturePlan::compile(["speed_km_per_h"], &SignalTable::new(signals)).unwrap();
+    assert_eq!(plan.keep(), Duration::from_mins(15));
+    let silent = |seconds| reading_at(seconds, &[(signal::GEAR, 1.0)]);
+    let window = window_of(&[speed_at(0, 50.0), silent(900), silent(901)]);
+    let mut row = [0.0];
+    plan.fill_row(&window, 1, &mut row);
+    assert_eq!(row, [50.0]);
+    plan.fill_row(&window, 2, &mut row);
+    assert!(row[0].is_nan());
+}
+
+#[test]
+fn what_is_kept_is_all_that_features_ask_for() {
+    let plan = plan(NAMES);
+    let limits = WindowLimits::new(plan.keep(), 1 << 20);
+    let (mut kept, mut everything) = (Window::default(), Window::default());
+    let (mut row, mut expected) = (vec![0.0_f32; plan.width()], vec![0.0_f32; plan.width()]);
+    for step in 0..100 {
+        // Neighbours that are exactly as old as features look back.
+        let reading = speed_at(step * 600, (step % 17) as f32);
+        kept.insert(&reading, &limits);
+        everything.insert(&reading, &WindowLimits::new(Duration::from_hours(24), 1 << 20));
+        plan.fill_row(&kept, kept.len() - 1, &mut row);
+        plan.fill_row(&everything, everything.len() - 1, &mut expected);
+        assert!(row.iter().zip(&expected).all(|(one, other)| one.to_bits() == other.to_bits()), "{row:?} {expected:?}");
+    }
+}
+
+#[test]
 fn a_turn_over_north_is_small() {
     let heading_at = |seconds, heading_deg| {
         let mut reading = speed_at(seconds, 1.0);
@@ -224,19 +256,20 @@ mod oracle {
 }
 
 fn readings() -> impl Strategy<Value = Vec<Reading>> {
-    let position = proptest::option::of((48.9..49.1_f64, 8.3..8.5_f64, proptest::option::of(0.0..360.0_f32)));
+    let position = (48.9..49.1_f64, 8.3..8.5_f64, proptest::option::of(0.0..360.0_f32));
+    let position = proptest::option::of(position.prop_map(|(latitude, longitude, heading_deg)| {
+        let mut position = Position::new(latitude, longitude).unwrap();
+        position.heading_deg = heading_deg;
+        position
+    }));
     let reading = (0..2_400_i64, proptest::option::of(0.0..200.0_f32), position);
     proptest::collection::vec(reading, 1..50).prop_map(|readings| {
-        let build = |(seconds, speed, position): (i64, Option<f32>, Option<(f64, f64, Option<f32>)>)| {
+        let build = |(seconds, speed, position)| {
             let mut reading = reading_at(seconds, &[]);
             if let Some(speed) = speed {
                 reading.signals.set(signal::SPEED, speed);
             }
-            reading.position = position.map(|(latitude, longitude, heading_deg)| {
-                let mut position = Position::new(latitude, longitude).unwrap();
-                position.heading_deg = heading_deg;
-                position
-            });
+            reading.position = position;
             reading
         };
         readings.into_iter().map(build).collect()

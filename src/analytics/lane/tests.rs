@@ -162,11 +162,11 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 fn run(fleet: &mut Fleet, events: &[Event], sent: &mut Vec<Reading>) -> Told {
     let mut told = Told::default();
     let mut batch = Vec::new();
-    for (index, event) in events.iter().enumerate() {
+    for (minute, event) in (0..).zip(events) {
         match event {
             Event::Reading(vehicle, seconds, delay, speed) => {
                 // Mostly forward, so that windows move and lose steps.
-                let seconds = (index as i64) * 60 + seconds % 400;
+                let seconds = minute * 60 + seconds % 400;
                 let mut reading = speed_of(&format!("vehicle-{vehicle}"), seconds, f32::from(*speed));
                 reading.received_at = at(seconds + delay);
                 sent.push(reading.clone());
@@ -217,5 +217,5 @@ fn windows_are_kept_as_long_as_models_look_back() {
     let mut fleet = line.start(1, &["autoencoder"]);
     assert_eq!(fleet.lanes[0].scoring.keep(), Duration::from_mins(10));
     fleet.assess(vec![(0..30).map(|step| speed_of("truck-7", step * 60, 50.0)).collect()]);
-    assert_eq!(fleet.lanes[0].vehicles[0].state.window.len(), 10);
+    assert_eq!(fleet.lanes[0].vehicles[0].state.window.len(), 11);
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::analytics::bytes::ByteReader;
 use crate::analytics::fixtures::{at, reading_at};
-use crate::domain::{SignalTable, SignalValues, signal};
+use crate::domain::{Signal, SignalTable, SignalValues, signal};
 
 const NO_LIMIT: usize = 1 << 20;
 
@@ -27,9 +27,9 @@ fn steps_older_than_what_is_kept_leave_the_window() {
     for minute in 0..=30 {
         window.insert(&reading_at(minute * 60, &[(signal::SPEED, minute as f32)]), &limits(10, NO_LIMIT));
     }
-    assert_eq!(speeds(&window), (21..=30).map(|minute| minute as f32).collect::<Vec<_>>());
-    assert!(window.reaches_back_to(at(20 * 60)));
-    assert!(!window.reaches_back_to(at(20 * 60 - 1)));
+    assert_eq!(speeds(&window), (20..=30).map(|minute| minute as f32).collect::<Vec<_>>());
+    assert!(window.reaches_back_to(at(19 * 60)));
+    assert!(!window.reaches_back_to(at(19 * 60 - 1)));
 }
 
 #[test]
@@ -112,11 +112,11 @@ fn ten_signals_at_30_s_over_10_minutes_stay_under_2_kib() {
 
 #[test]
 fn declared_signals_are_dropped_when_the_declarations_change() {
-    let declared = |name| crate::domain::Signal { name, unit: "", vss_path: "", plausible: (0.0, 1.0) };
-    let (before, after) = (
-        SignalLayout::of(&SignalTable::with_declared(vec![declared("wiper"), declared("horn")])),
-        SignalLayout::of(&SignalTable::with_declared(vec![declared("horn")])),
-    );
+    let table_with = |names: &[&'static str]| {
+        let declared = |name: &&'static str| Signal { name, unit: "", vss_path: "", plausible: (0.0, 1.0), hold: None };
+        SignalTable::new(signal::SIGNALS.iter().cloned().chain(names.iter().map(declared)).collect())
+    };
+    let (before, after) = (SignalLayout::of(&table_with(&["wiper", "horn"])), SignalLayout::of(&table_with(&["horn"])));
     let horn_before = SignalId::from_index(signal::SIGNALS.len() + 1).unwrap();
     let mut window = Window::default();
     window.insert(&reading_at(0, &[(signal::SPEED, 5.0), (horn_before, 1.0)]), &limits(10, NO_LIMIT));
@@ -153,9 +153,9 @@ proptest! {
             }
             expected.sort_by_key(|(time, _)| *time);
             let newest = expected.last().unwrap().0;
-            let gone = expected.iter().filter(|(time, _)| *time <= newest.minus(keep)).map(|(time, _)| *time).max();
+            let gone = expected.iter().filter(|(time, _)| *time < newest.minus(keep)).map(|(time, _)| *time).max();
             lost = lost.max(gone);
-            expected.retain(|(time, _)| *time > newest.minus(keep));
+            expected.retain(|(time, _)| *time >= newest.minus(keep));
         }
         let found: Vec<_> = (0..window.len())
             .map(|step| {

@@ -52,6 +52,11 @@ fn a_fleet(vehicles: u32, every: Duration) -> Fleet {
     Fleet::new(&Options { vehicles, seed: 1, start: clock::now(), every, faults: RandomFaults::none(), plans: Vec::new() })
 }
 
+/// A run that hangs is a failure.
+async fn in_time<T>(run: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(1), run).await.expect("within a minute")
+}
+
 async fn listener() -> (TcpListener, SendOptions) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = MqttUrl { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port(), login: None };
@@ -77,7 +82,7 @@ async fn every_reading_of_every_vehicle_arrives_and_is_acknowledged() {
         }
         connections.join_all().await
     };
-    let (finished, arrived) = tokio::join!(send(fleet, options, Arc::default(), tasks.stop()), receiver);
+    let (finished, arrived) = in_time(async { tokio::join!(send(fleet, options, Arc::default(), tasks.stop()), receiver) }).await;
     let (summary, labels) = finished.unwrap();
     assert_eq!((summary.vehicles, summary.readings, summary.unsent_readings), (5, 25, 0));
     assert_eq!((summary.sent, summary.acknowledged, summary.connection_errors), (25, 25, 0));
@@ -104,7 +109,8 @@ async fn what_was_not_acknowledged_is_sent_again_on_the_next_connection() {
         let (stream, _) = listener.accept().await.unwrap();
         (first, receive(stream, usize::MAX, true).await)
     };
-    let (finished, (first, second)) = tokio::join!(send(fleet, options, Arc::default(), tasks.stop()), receiver);
+    let (finished, (first, second)) =
+        in_time(async { tokio::join!(send(fleet, options, Arc::default(), tasks.stop()), receiver) }).await;
     let (summary, _) = finished.unwrap();
     assert_eq!(first[0].payload, second[0].payload);
     assert!(second[0].dup && !first[0].dup);
@@ -128,7 +134,7 @@ async fn a_stop_ends_an_endless_run_after_the_last_acknowledgement() {
         tokio::time::sleep_until(Instant::now() + Duration::from_millis(300)).await;
         tasks.request_stop();
     };
-    let (finished, arrived, ()) = tokio::join!(sender, receiver, stop);
+    let (finished, arrived, ()) = in_time(async { tokio::join!(sender, receiver, stop) }).await;
     let (summary, _) = finished.unwrap();
     assert!(summary.readings > 0);
     assert_eq!((summary.acknowledged, summary.unsent_readings), (summary.sent, 0));

@@ -113,6 +113,27 @@ fn the_odometer_is_the_integral_of_speed() {
 }
 
 #[test]
+fn a_vehicle_moves_along_its_road_as_far_as_its_odometer_says() {
+    let mut fleet = Fleet::new(&options(8, 3));
+    let mut compared = 0;
+    for vehicle in &mut fleet.vehicles {
+        let mut reading = blank_reading();
+        for _reading in 0..700 {
+            let before = vehicle.motion.clone();
+            vehicle.next_reading(&fleet.world, &mut reading);
+            let after = &vehicle.motion;
+            let passed_a_stop = after.at.along_m < before.at.along_m;
+            if after.at.edge == before.at.edge && !passed_a_stop {
+                let (along_m, driven_m) = (f64::from(after.at.along_m - before.at.along_m), after.odometer_m - before.odometer_m);
+                assert!((along_m - driven_m).abs() < 0.5, "{along_m} m along the road, {driven_m} m on the odometer");
+                compared += u32::from(driven_m > 1.0);
+            }
+        }
+    }
+    assert!(compared > 500, "{compared}");
+}
+
+#[test]
 fn a_fleet_uses_the_fuel_and_charge_that_its_kinds_use() {
     // Data sheets and fleet reports: trucks 22 to 40 l/100 km, vans 7 to 13, cars 4.5 to 9, electric cars 13 to 28 kWh.
     let expected = [(Kind::Truck, 20.0..42.0), (Kind::Van, 6.5..14.0), (Kind::Car, 4.5..9.5), (Kind::Electric, 12.0..28.0)];

@@ -66,10 +66,10 @@ impl Line {
             };
             Lane::new(parts, &*recovery.next_arrival)
         };
-        let mut built: Vec<Lane> = (0..lanes).map(build).collect();
-        recovery.vehicles.into_iter().for_each(|saved| built[lane_of(saved.slot, lanes)].restore(saved).unwrap());
-        recovery.tail.for_each(|frame| built[lane_of(frame.slot, lanes)].replay(&frame).unwrap());
-        Fleet { lanes: built, journal: Some(journal), tasks, runtime }
+        let mut all: Vec<Lane> = (0..lanes).map(build).collect();
+        recovery.vehicles.into_iter().for_each(|saved| all[lane_of(saved.slot, lanes)].restore(saved).unwrap());
+        recovery.tail.for_each(|frame| all[lane_of(frame.slot, lanes)].replay(&frame).unwrap());
+        Fleet { lanes: all, journal: Some(journal), tasks, runtime }
     }
 
     /// Everything in the journal.
@@ -122,7 +122,9 @@ impl Fleet {
     fn save(&mut self, group: usize) -> usize {
         let checkpoints: Vec<_> = self.lanes.iter_mut().filter_map(|lane| lane.checkpoint(group)).collect();
         let count = checkpoints.len();
-        checkpoints.into_iter().for_each(|checkpoint| self.journal.as_ref().unwrap().checkpoint(checkpoint).unwrap());
+        for checkpoint in checkpoints {
+            self.journal.as_ref().unwrap().checkpoint(checkpoint).unwrap();
+        }
         count
     }
 
