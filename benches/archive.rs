@@ -45,7 +45,7 @@ async fn measure(batch: usize) {
         let records = fleet.next(batch);
         let (started, cpu_before) = (Instant::now(), cpu_time());
         archive.store(&records).await.expect("it stores");
-        cpu += cpu_time() - cpu_before;
+        cpu += cpu_time().saturating_sub(cpu_before);
         wall += started.elapsed();
         slowest = slowest.max(started.elapsed());
     }
