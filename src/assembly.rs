@@ -19,12 +19,12 @@ use crate::analytics::library::find_library;
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::Fleet;
-use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised};
+use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber};
 use crate::journal::{Journal, JournalHealth, JournalMonitor};
 use crate::live::LiveState;
 use crate::settings::{self, Settings};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
-use crate::storage::{SqliteArchive, file_of};
+use crate::storage::{SqliteArchive, file_of, retention};
 use crate::tasks::Tasks;
 
 /// The recorder folds what histograms have collected this often; without it they grow.
@@ -57,6 +57,12 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let monitor = journal.monitor();
     let archive = SqliteArchive::open(&file_of(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
     let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
+    let keep = settings.ingest.retention.duration();
+    let (forgetting, stop) = (archive.clone(), tasks.stop());
+    tasks.spawn("retention", async move {
+        retention::run(forgetting, keep, stop).await;
+        Ok(())
+    });
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let inlet = lanes::start(LaneStart {
         settings: &settings.analytics,
@@ -79,6 +85,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let http = listener.local_addr()?;
     let fleet = Fleet::new(live, archive.clone(), table, settings.fleet);
     serve(listener, dashboard(http, fleet, monitor, archive_health, recorder.clone()), &tasks);
+    subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
     let addresses = Addresses { http, mqtt: door.address() };
     upkeep(recorder, &tasks);

@@ -168,9 +168,11 @@ impl Serialize for Signals<'_> {
         for (id, value) in reading.signals.iter() {
             match reading.odometer_m {
                 Some(odometer_m) if id == crate::domain::signal::ODOMETER => {
-                    map.serialize_entry(table.get(id).name, &odometer_m)?
+                    map.serialize_entry(table.get(id).name, &odometer_m)?;
                 }
-                _ => map.serialize_entry(table.get(id).name, &value)?,
+                _ => {
+                    map.serialize_entry(table.get(id).name, &value)?;
+                }
             }
         }
         map.end()

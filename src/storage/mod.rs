@@ -2,6 +2,7 @@
 
 pub mod archive_writer;
 mod error;
+pub mod retention;
 mod sqlite;
 
 pub use error::ArchiveError;

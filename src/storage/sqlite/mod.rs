@@ -12,7 +12,7 @@ mod retention;
 mod row;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -128,6 +128,12 @@ impl SqliteArchive {
             quarantine: quarantine::Kept::count(&writer).await?,
         };
         Ok(Self(Arc::new(Inner { table, codes: Codes::default(), readers, writer, memory: Mutex::new(memory) })))
+    }
+
+    /// Makes the archive fail in a test.
+    #[cfg(test)]
+    pub(crate) async fn run_sql(&self, statement: &'static str) {
+        sqlx::query(statement).execute(&self.0.writer).await.unwrap();
     }
 
     /// Lets running calls end, then closes the file.

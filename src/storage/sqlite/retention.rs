@@ -4,6 +4,7 @@ use sqlx::Acquire;
 
 use super::SqliteArchive;
 use super::known::hour_of;
+use super::quarantine::Kept;
 use crate::domain::Timestamp;
 use crate::storage::error::{ArchiveError, database_error};
 
@@ -46,5 +47,19 @@ impl SqliteArchive {
             memory.known.forget();
             after = last;
         }
+    }
+
+    /// Deletes messages that were received before `oldest`; they stay counted.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn forget_quarantined(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
+        let mut memory = self.0.memory.lock().await;
+        let delete = sqlx::query("delete from quarantine where received_at < ?1").bind(oldest.as_micros());
+        let deleted = delete.execute(&self.0.writer).await.map_err(database_error("delete old quarantined messages"))?;
+        if deleted.rows_affected() > 0 {
+            memory.quarantine = Kept::count(&self.0.writer).await?;
+        }
+        Ok(())
     }
 }

@@ -24,6 +24,11 @@ pub static SELECT_LIST: LazyLock<String> = LazyLock::new(|| {
 /// Model and version by their number.
 pub type ModelVersions = HashMap<i64, (Arc<str>, Arc<str>)>;
 
+/// Number of the model version, score, raw, tail probability.
+type ScoreColumns = (i64, Option<f32>, Option<f32>, Option<f64>);
+/// Name, value, reason.
+type RejectedColumns = (Box<str>, Option<f64>, String);
+
 pub struct RowReader<'a> {
     pub table: &'a SignalTable,
     pub model_versions: &'a ModelVersions,
@@ -45,9 +50,9 @@ impl RowReader<'_> {
         let position = columns.position()?;
         let dtcs: Vec<Box<str>> = columns.json("dtcs")?.unwrap_or_default();
         let extras: serde_json::Map<String, serde_json::Value> = columns.json("extras")?.unwrap_or_default();
-        let rejected: Vec<(Box<str>, Option<f64>, String)> = columns.json("rejected")?.unwrap_or_default();
+        let rejected: Vec<RejectedColumns> = columns.json("rejected")?.unwrap_or_default();
         let _greatest_of_the_scores: Option<f64> = columns.take()?;
-        let scores: Vec<(i64, Option<f32>, Option<f32>, Option<f64>)> = columns.json("scores")?.unwrap_or_default();
+        let scores: Vec<ScoreColumns> = columns.json("scores")?.unwrap_or_default();
         let not_scored = columns.code("not_scored", NotScored::from_code)?;
         let (mut signals, odometer_m) = columns.signals()?;
         Ok(Assessment {
@@ -74,10 +79,7 @@ impl RowReader<'_> {
         })
     }
 
-    fn score(
-        &self,
-        (number, score, raw, tail_probability): (i64, Option<f32>, Option<f32>, Option<f64>),
-    ) -> Result<ModelScore, ArchiveError> {
+    fn score(&self, (number, score, raw, tail_probability): ScoreColumns) -> Result<ModelScore, ArchiveError> {
         let unknown = || ArchiveError::Unreadable { column: "readings.scores", value: format!("model version {number}") };
         let (model, version) = self.model_versions.get(&number).ok_or_else(unknown)?;
         Ok(ModelScore {
@@ -106,7 +108,7 @@ impl RowReader<'_> {
     }
 }
 
-fn rejected_signal((name, value, reason): (Box<str>, Option<f64>, String)) -> Result<RejectedSignal, ArchiveError> {
+fn rejected_signal((name, value, reason): RejectedColumns) -> Result<RejectedSignal, ArchiveError> {
     let unknown = || ArchiveError::Unreadable { column: "readings.rejected", value: reason.clone() };
     let rejection = Rejection::from_code(&reason).ok_or_else(unknown)?;
     Ok(RejectedSignal { name, value: value.unwrap_or(f64::NAN), rejection })

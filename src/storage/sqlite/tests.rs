@@ -16,9 +16,9 @@ use crate::wire::record::Record;
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 /// 2026-11-24T00:00:00Z.
-const MIDNIGHT: i64 = 1_795_478_400_000_000;
+pub(crate) const MIDNIGHT: i64 = 1_795_478_400_000_000;
 
-async fn an_archive() -> (TempDir, SqliteArchive) {
+pub(crate) async fn an_archive() -> (TempDir, SqliteArchive) {
     let folder = tempfile::tempdir().unwrap();
     let archive = open(&folder).await;
     (folder, archive)
@@ -41,7 +41,7 @@ fn table() -> Arc<SignalTable> {
     Arc::new(SignalTable::new(signals))
 }
 
-fn at(recorded_at: i64) -> Assessment {
+pub(crate) fn at(recorded_at: i64) -> Assessment {
     let mut signals = SignalValues::default();
     signals.set(signal::SPEED, 63.2);
     Assessment {
@@ -74,7 +74,7 @@ fn by(vehicle_id: &str, recorded_at: i64) -> Assessment {
     assessment
 }
 
-fn record(assessment: &Assessment) -> ArchiveRecord {
+pub(crate) fn record(assessment: &Assessment) -> ArchiveRecord {
     let slot = assessment.reading.vehicle_id.slot();
     ArchiveRecord { slot, arrival: assessment.arrival, record: Record::Assessment(Box::new(assessment.clone())) }
 }
@@ -93,7 +93,7 @@ fn a_refused_message(arrival: u64, payload: &'static [u8]) -> ArchiveRecord {
     ArchiveRecord { slot: Slot::of("truck 7"), arrival, record: Record::Quarantined(Box::new(message)) }
 }
 
-fn all_of(vehicle_id: &str, limit: u32) -> ReadingsQuery {
+pub(crate) fn all_of(vehicle_id: &str, limit: u32) -> ReadingsQuery {
     ReadingsQuery { vehicle_id: VehicleId::new(vehicle_id).unwrap(), from: None, to: None, after: None, limit }
 }
 
@@ -256,6 +256,19 @@ async fn refused_messages_are_kept_once_counted_exactly_and_exported_whole() {
 }
 
 #[tokio::test]
+async fn refused_messages_are_forgotten_too_and_stay_counted() {
+    let (_folder, archive) = an_archive().await;
+    archive.store(&[a_refused_message(5, b"{")]).await.unwrap();
+    archive.forget_quarantined(Timestamp::from_micros(MIDNIGHT)).await.unwrap();
+    let query = QuarantineQuery { limit: 9, ..QuarantineQuery::default() };
+    assert_eq!(archive.quarantine(&query).await.unwrap().messages.len(), 1);
+    archive.forget_quarantined(Timestamp::from_micros(MIDNIGHT + 1)).await.unwrap();
+    assert_eq!(archive.quarantine(&query).await.unwrap().messages, []);
+    assert_eq!(archive.quarantine_counts().await.unwrap(), [("json_syntax".to_owned(), 1)]);
+    assert_eq!(archive.0.memory.lock().await.quarantine, quarantine::Kept::count(&archive.0.writer).await.unwrap());
+}
+
+#[tokio::test]
 async fn what_is_too_old_is_forgotten_in_steps_and_the_rest_stays() {
     let (_folder, archive) = an_archive().await;
     let batch: Vec<ArchiveRecord> = (0..300).map(|step| record(&at(MIDNIGHT + step * MINUTE))).collect();
@@ -277,7 +290,11 @@ async fn what_is_too_old_is_forgotten_in_steps_and_the_rest_stays() {
 #[tokio::test]
 async fn a_refused_batch_leaves_nothing_behind_and_is_no_matter_of_time() {
     let (_folder, archive) = an_archive().await;
-    refuse_sequence_13(&archive).await;
+    archive
+        .run_sql(
+            "create trigger poison before insert on readings when new.sequence = 13 begin select raise(abort, 'poison'); end",
+        )
+        .await;
     let mut poison = by("never-seen", MIDNIGHT);
     poison.reading.sequence = Some(13);
     let error = archive.store(&[record(&by("new", MIDNIGHT)), record(&poison)]).await.unwrap_err();
@@ -285,13 +302,6 @@ async fn a_refused_batch_leaves_nothing_behind_and_is_no_matter_of_time() {
     assert_eq!(archive.count_vehicles().await.unwrap(), 0);
     archive.store(&[record(&by("new", MIDNIGHT))]).await.unwrap();
     assert_eq!(history(&archive, "new").await.len(), 1, "numbers of the refused transaction are not remembered");
-}
-
-/// From now on the archive refuses readings with this sequence for ever.
-pub(crate) async fn refuse_sequence_13(archive: &SqliteArchive) {
-    let trigger = "create trigger poison before insert on readings when new.sequence = 13
-        begin select raise(abort, 'poison'); end";
-    sqlx::query(trigger).execute(&archive.0.writer).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,71 @@
+//! Keeps the archive from growing for ever: once an hour, what is older than it is to be kept goes, in steps that the writer of
+//! readings hardly notices.
+
+use std::time::{Duration, Instant};
+
+use super::{ArchiveError, SqliteArchive};
+use crate::clock;
+use crate::domain::Timestamp;
+use crate::tasks::Stop;
+
+const EVERY: Duration = Duration::from_hours(1);
+/// Some 5 ms of work, after which the writer has its turn.
+const ROWS_PER_STEP: u32 = 500;
+/// Pauses this many times as long as a step took.
+const PAUSE_PER_STEP: u32 = 4;
+
+/// Runs until it is told to stop.
+pub async fn run(archive: SqliteArchive, keep: Duration, mut stop: Stop) {
+    loop {
+        let oldest = clock::now().minus(keep);
+        let forgotten = tokio::select! {
+            forgotten = forget(&archive, oldest) => forgotten,
+            () = stop.requested() => return,
+        };
+        match forgotten {
+            Ok(0) => {}
+            Ok(readings) => tracing::info!(readings, %oldest, "readings beyond the retention are deleted"),
+            Err(error) => tracing::warn!(error = %error, "could not delete old readings; will try again in an hour"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = stop.requested() => return,
+        }
+    }
+}
+
+/// Deletes everything recorded before `oldest`, and returns how many readings that were.
+async fn forget(archive: &SqliteArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
+    let mut readings = 0;
+    loop {
+        let started = Instant::now();
+        let deleted = archive.forget_readings(oldest, ROWS_PER_STEP).await?;
+        if deleted == 0 {
+            break;
+        }
+        readings += deleted;
+        tokio::time::sleep(started.elapsed() * PAUSE_PER_STEP).await;
+    }
+    if readings > 0 {
+        archive.forget_hours(oldest).await?;
+    }
+    archive.forget_quarantined(oldest).await?;
+    Ok(readings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::sqlite::tests::{MIDNIGHT, all_of, an_archive, at, record};
+
+    #[tokio::test]
+    async fn only_what_is_older_goes() {
+        let (_folder, archive) = an_archive().await;
+        let batch: Vec<_> = (0..1_300).map(|step| record(&at(MIDNIGHT + step * 30_000_000))).collect();
+        archive.store(&batch).await.unwrap();
+        let oldest = Timestamp::from_micros(MIDNIGHT + 1_200 * 30_000_000);
+        assert_eq!(forget(&archive, oldest).await.unwrap(), 1_200);
+        let left = archive.readings(&all_of("truck-7", 1_000)).await.unwrap().unwrap().readings;
+        assert_eq!((left.len(), left[0].reading.recorded_at), (100, oldest));
+    }
+}
