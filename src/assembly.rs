@@ -19,7 +19,7 @@ use crate::analytics::library::find_library;
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::Fleet;
-use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber};
+use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
 use crate::journal::{Journal, JournalHealth, JournalMonitor};
 use crate::live::LiveState;
 use crate::settings::{self, Settings};
@@ -84,7 +84,9 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         listener.with_context(|| format!("cannot listen for HTTP on {}; choose another with --http", settings.http.address))?;
     let http = listener.local_addr()?;
     let fleet = Fleet::new(live, archive.clone(), table, settings.fleet);
-    serve(listener, dashboard(http, fleet, monitor, archive_health, recorder.clone()), &tasks);
+    let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
+    let dashboard = dashboard(http, fleet, monitor, archive_health, recorder.clone());
+    serve(listener, dashboard::router(dashboard, ways_in), &tasks);
     subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
     let addresses = Addresses { http, mqtt: door.address() };
@@ -166,7 +168,7 @@ fn dashboard(
     journal: JournalMonitor,
     archive: ArchiveHealth,
     recorder: PrometheusHandle,
-) -> Router {
+) -> dashboard::Parts {
     let ready = move || {
         let mut reasons = Vec::new();
         match journal.health() {
@@ -179,7 +181,7 @@ fn dashboard(
         }
         reasons
     };
-    dashboard::router(dashboard::Parts { fleet, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) })
+    dashboard::Parts { fleet, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) }
 }
 
 fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {

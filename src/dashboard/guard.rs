@@ -8,19 +8,17 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
 
 use super::problem::Problem;
 
 #[derive(Debug)]
 pub struct Guard {
     address: SocketAddr,
-    requests: Semaphore,
 }
 
 impl Guard {
-    pub const fn new(address: SocketAddr, requests: Semaphore) -> Self {
-        Self { address, requests }
+    pub const fn new(address: SocketAddr) -> Self {
+        Self { address }
     }
 
     /// `localhost`, a loopback address, or the one that is bound; with our port or none.
@@ -59,10 +57,6 @@ pub async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next
     if let Some(problem) = guard.refusal(request.headers()) {
         return problem.into_response();
     }
-    let Ok(_permit) = guard.requests.try_acquire() else {
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_requests", "too many requests at once; try again")
-            .into_response();
-    };
     next.run(request).await
 }
 
@@ -71,7 +65,7 @@ mod tests {
     use super::*;
 
     fn refusal(headers: &[(&'static str, &'static str)]) -> bool {
-        let guard = Guard::new("127.0.0.1:8080".parse().unwrap(), Semaphore::new(1));
+        let guard = Guard::new("127.0.0.1:8080".parse().unwrap());
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         guard.refusal(&headers).is_some()
     }

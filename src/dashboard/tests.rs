@@ -50,7 +50,7 @@ async fn a_server() -> Server {
         }),
         metrics: Box::new(|| "odograph_connections 3\n".to_owned()),
     };
-    let router = router(parts);
+    let router = router(parts, axum::Router::new());
     let tasks = crate::tasks::Tasks::default();
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
     Server { _folder: folder, _tasks: tasks, address, archive, live, problem }
