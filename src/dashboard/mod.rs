@@ -7,6 +7,7 @@ mod parameters;
 mod problem;
 #[cfg(test)]
 mod tests;
+mod vehicle_records;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
