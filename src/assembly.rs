@@ -19,7 +19,7 @@ use crate::analytics::library::find_library;
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{Fleet, FleetParts};
-use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised};
+use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber};
 use crate::journal::{Journal, JournalHealth, JournalMonitor};
 use crate::live::LiveState;
 use crate::settings::{self, Settings};
@@ -90,6 +90,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let http = listener.local_addr()?;
     let fleet = Fleet::new(FleetParts { live, archive: archive.clone(), register, table, settings: settings.fleet });
     serve(listener, dashboard(http, fleet, monitor, archive_health, recorder.clone()), &tasks);
+    subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
     let addresses = Addresses { http, mqtt: door.address() };
     upkeep(recorder, &tasks);

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::journal::JournalError;
 use crate::settings::{Settings, SettingsError, Sources};
 
 /// Fleet telemetry with in-process anomaly scoring.
@@ -89,10 +90,15 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit,
         Err(error) => {
             eprintln!("odograph: {error:#}");
-            let exit = error.downcast_ref::<Failure>().map_or(Exit::CheckFailed, |failure| failure.exit);
-            ExitCode::from(exit as u8)
+            ExitCode::from(exit_of(&error) as u8)
         }
     }
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    let is_locked = matches!(error.downcast_ref(), Some(JournalError::Locked { .. }));
+    let given = error.downcast_ref::<Failure>().map(|failure| failure.exit);
+    given.unwrap_or(if is_locked { Exit::Refused } else { Exit::CheckFailed })
 }
 
 fn execute(command: Command) -> anyhow::Result<ExitCode> {

@@ -105,7 +105,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let table = Arc::new(SignalTable::default());
     let map = ColumnMap::load(&args.columns, &table)?;
     let names = feature_names(&args.features)?;
-    let mut exporter = Exporter::new(&names, &table)?;
+    let mut computation = Exporter::new(&names, &table)?;
     let columns = names.iter().map(|name| Column { name: name.clone(), number: ColumnType::F32 }).collect();
     let mut writer = TableWriter::create(&args.out, columns)?;
     let read = ReadOptions { every: args.every.map(Interval::duration), vehicle_prefix: args.prefix.clone() };
@@ -114,7 +114,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
         let mut rows = HistoryReader::open(path, &map, Arc::clone(&table), &read)?;
         for row in rows.by_ref() {
             let reading = row?.reading;
-            if let Some(values) = exporter.row(&reading) {
+            if let Some(values) = computation.row(&reading) {
                 writer.row(&reading.vehicle_id, reading.recorded_at, values)?;
             }
         }
@@ -125,12 +125,12 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let summary = Summary {
         schema_version: SCHEMA_VERSION,
         files: args.files.len(),
-        vehicles: exporter.windows.len(),
+        vehicles: computation.windows.len(),
         rows: counts.iter().map(|counts| counts.rows).sum(),
         refused: refused_by_reason(&counts),
         thinned: counts.iter().map(|counts| counts.thinned).sum(),
-        duplicates: exporter.duplicates,
-        cut: exporter.cut,
+        duplicates: computation.duplicates,
+        cut: computation.cut,
         features: names.len(),
         exported,
         out: args.out.clone(),

@@ -17,7 +17,8 @@ use serde::Serialize;
 use crate::clock;
 use crate::domain::{SignalTable, Timestamp};
 use crate::settings::Interval;
-use crate::simulator::replay::{self, Broker, Clock, Plan, PlanOptions, Progress, ResumeFile, Speed};
+use crate::simulator::mqtt_vehicle::MqttUrl;
+use crate::simulator::replay::{self, Clock, Plan, PlanOptions, Progress, ResumeFile, Speed};
 use crate::tasks::{TaskError, Tasks};
 use crate::wire::history::{ColumnMap, ReadOptions, RefusedRows, RowCounts};
 
@@ -57,7 +58,7 @@ pub struct ReplayArgs {
     pub every: Option<Interval>,
     /// The receiver: `mqtt://[USER:PASSWORD@]HOST[:PORT]`.
     #[arg(long, value_name = "URL")]
-    pub mqtt: Broker,
+    pub mqtt: MqttUrl,
     /// Keeps here what was acknowledged, and goes on from there.
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
@@ -197,7 +198,7 @@ async fn send(
     match result {
         Ok(()) if complete => Ok(ExitCode::SUCCESS),
         Ok(()) => Ok(fail(EXIT_FAILED, "stopped before everything was sent")),
-        Err(TaskError::Failed { error, .. }) => Ok(fail(EXIT_DEPENDENCY, &format!("{error:#}"))),
+        Err(TaskError::Failed { error, .. }) => Ok(fail(EXIT_DEPENDENCY, format!("{error:#}"))),
         Err(error) => Err(error.into()),
     }
 }

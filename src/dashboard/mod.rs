@@ -21,7 +21,6 @@ use axum::{Json, Router, middleware};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::TimeoutLayer;
 
 use self::problem::Problem;
 use crate::clock;
@@ -66,7 +65,6 @@ pub fn router(parts: Parts) -> Router {
         .method_not_allowed_fallback(async |method: Method| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))
         })
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY_BYTES))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
 }

@@ -294,6 +294,9 @@ async fn mistakes_are_explained_with_a_stable_code() {
         assert_eq!(answer.json["status"], status, "{path}");
         assert!(answer.json["detail"].as_str().unwrap().contains(hint), "{path}: {}", answer.json["detail"]);
     }
+    let request = ureq::http::Request::post(format!("http://{}/api/v1/vehicles/import", server.address));
+    let answer = server.send(request.body(vec![b'a'; LARGEST_BODY_BYTES + 1]).unwrap()).await;
+    assert_eq!((answer.status, answer.json["code"].as_str()), (413, Some("body_too_large")));
     let request = ureq::http::Request::delete(format!("http://{}/api/v1/vehicles/truck-7", server.address));
     let answer = server.send(request.body(Vec::new()).unwrap()).await;
     assert_eq!((answer.status, answer.json["code"].as_str()), (405, Some("method_not_allowed")));

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub const A_WHILE: Duration = Duration::from_millis(150);
 
 /// Full: senders wait.
-pub const INBOX: usize = 16;
+const INBOX: usize = 16;
 
 pub struct Lanes {
     pub intake: Arc<Intake>,

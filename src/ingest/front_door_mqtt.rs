@@ -289,8 +289,8 @@ impl Hook {
                 return self.intake.accept(&message).await;
             }
             let detail = format!("{:?} is not vehicles/{{vehicle_id}}/telemetry", publish.topic);
-            let pending = self.intake.begin_refusal(&message, &Refusal::new(Reason::TopicUnknown, detail)).await?;
-            self.intake.settle(pending).await
+            let mut pending = self.intake.begin_refusal(&message, &Refusal::new(Reason::TopicUnknown, detail)).await?;
+            self.intake.settle(&mut pending).await
         };
         match timeout(self.ack_timeout, answer).await {
             Ok(Ok(_answer)) => Ok(()),

@@ -115,8 +115,8 @@ impl Intake {
     /// # Errors
     /// Where nothing was promised: then the sender must hear nothing good.
     pub async fn accept(&self, message: &Message<'_>) -> Result<Answer, NotPromised> {
-        let pending = self.begin(message).await?;
-        self.settle(pending).await
+        let mut pending = self.begin(message).await?;
+        self.settle(&mut pending).await
     }
 
     /// Hands a message to its lane, waiting for room there. Whoever begins messages of one vehicle in order has them kept in order.
@@ -149,19 +149,20 @@ impl Intake {
         Ok(pending)
     }
 
-    /// Returns once everything in a message that was begun is durable.
+    /// Returns once everything in a message that was begun is durable; once only. Dropped before, it can be asked again.
     ///
     /// # Errors
     /// [`NotPromised::Lost`] where it could not be made so.
-    pub async fn settle(&self, pending: Pending) -> Result<Answer, NotPromised> {
-        let Outcome { accepted, duplicates } = pending.outcome.await.map_err(|_dropped_unkept| NotPromised::Lost)?;
+    pub async fn settle(&self, pending: &mut Pending) -> Result<Answer, NotPromised> {
+        let outcome = (&mut pending.outcome).await;
+        let Outcome { accepted, duplicates } = outcome.map_err(|_dropped_unkept| NotPromised::Lost)?;
         self.counts.readings(pending.source, accepted, duplicates);
+        let quarantined = std::mem::take(&mut pending.quarantined);
         let now = clock::now();
-        for (reason, one) in &pending.quarantined {
+        for (reason, one) in &quarantined {
             self.counts.quarantined(*reason, &pending.vehicle_id, &one.detail, now);
         }
-        let quarantined = pending.quarantined.into_iter().map(|(_, one)| one).collect();
-        Ok(Answer { accepted, duplicates, quarantined })
+        Ok(Answer { accepted, duplicates, quarantined: quarantined.into_iter().map(|(_, one)| one).collect() })
     }
 
     /// Counts a message that was refused and is not kept.
@@ -245,9 +246,9 @@ mod tests {
         for (vehicle_id, accepted, reason) in [("known", 1, None), ("stranger", 0, Some("vehicle_not_allowed"))] {
             let payload = Bytes::from(a_reading(1));
             let message = Message { source: Source::Mqtt, vehicle_id, payload, format: None };
-            let pending = intake.begin(&message).await.unwrap();
+            let mut pending = intake.begin(&message).await.unwrap();
             keep(deliveries.recv().await.unwrap());
-            let answer = intake.settle(pending).await.unwrap();
+            let answer = intake.settle(&mut pending).await.unwrap();
             let refused = answer.quarantined.first().map(|one| one.reason);
             assert_eq!((answer.accepted, refused), (accepted, reason), "{vehicle_id}");
         }

@@ -14,6 +14,10 @@ pub mod subscriber;
 #[cfg(test)]
 mod subscriber_tests;
 mod topic_filter;
+pub mod uplink;
+mod uplink_socket;
+#[cfg(test)]
+mod uplink_tests;
 
 pub use front_door::FrontDoor;
 pub use intake::{Answer, Inlet, Intake, Message, NotPromised};

@@ -230,8 +230,8 @@ impl Subscriber {
         &self,
         mut in_hand: mpsc::Receiver<InHand>,
     ) -> (mpsc::Receiver<InHand>, Option<Result<Option<u16>, NotPromised>>) {
-        let Some(InHand { packet_id, pending }) = in_hand.recv().await else { return (in_hand, None) };
-        let settled = self.intake.settle(pending).await;
+        let Some(InHand { packet_id, mut pending }) = in_hand.recv().await else { return (in_hand, None) };
+        let settled = self.intake.settle(&mut pending).await;
         (in_hand, Some(settled.map(|_answer| packet_id)))
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::fleet::Fleet;
 use crate::support::{Chance, Site, seed};
@@ -27,7 +27,9 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice_over_thirty_kills() 
         if round % 5 == 4 {
             site.start_and_kill_after(chance.millis(5, 400));
         }
+        let starting = Instant::now();
         site.restart();
+        let started = starting.elapsed();
         let before = fleet.acknowledged();
         let moment = chance.millis(300, 1_200);
         let never_stopping = AtomicBool::new(false);
@@ -38,7 +40,10 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice_over_thirty_kills() 
             site.kill();
             never_stopping.store(true, Ordering::Relaxed);
         });
-        println!("round {round}: killed after {moment:?}, {} acknowledged in it", fleet.acknowledged() - before);
+        println!(
+            "round {round}: ready after {started:?}, killed after {moment:?}, {} acknowledged in it",
+            fleet.acknowledged() - before
+        );
     }
     site.restart();
     fleet.publish_some(site.service().mqtt(), 333.0, Duration::from_millis(300));

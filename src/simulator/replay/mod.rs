@@ -3,8 +3,6 @@
 //!
 //! plan (every file read once) ─▶ one track per file ─▶ messages, due at their time ─▶ sender with a window ─▶ PUBACK
 
-mod broker;
-mod connection;
 mod messages;
 mod plan;
 mod resume;
@@ -15,12 +13,11 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use broker::{Broker, BrokerError};
-pub use connection::ConnectionError;
 pub use plan::{Clock, FilePlan, Plan, PlanError, PlanOptions, Track};
 pub use resume::{ResumeError, ResumeFile};
 pub use sender::SendError;
 
+use super::mqtt_vehicle::MqttUrl;
 use crate::domain::SignalTable;
 use crate::tasks::Tasks;
 use crate::wire::history::ColumnMap;
@@ -70,13 +67,13 @@ pub fn start(
     plan: &Arc<Plan>,
     map: &Arc<ColumnMap>,
     table: &Arc<SignalTable>,
-    broker: &Arc<Broker>,
+    receiver: &Arc<MqttUrl>,
     progress: &Arc<Progress>,
     tasks: &Tasks,
 ) {
     for track in 0..plan.tracks.len() {
         let messages = messages::Messages::new(Arc::clone(plan), track, Arc::clone(map), Arc::clone(table));
-        let sender = sender::Sender::new(messages, Arc::clone(broker), Arc::clone(progress));
+        let sender = sender::Sender::new(messages, Arc::clone(receiver), Arc::clone(progress));
         let stop = tasks.stop();
         tasks.spawn("replay", async move { Ok(sender.run(stop).await?) });
     }

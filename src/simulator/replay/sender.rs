@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rumqttc::mqttbytes::v4::ConnectReturnCode;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{info, warn};
 
 use super::Progress;
-use super::broker::Broker;
-use super::connection::{Connection, ConnectionError, KEEP_ALIVE};
 use super::messages::{Message, Messages};
+use crate::simulator::mqtt_vehicle::{Connection, ConnectionError, MqttUrl};
 use crate::tasks::Stop;
 use crate::wire::history::HistoryError;
 
@@ -21,13 +21,17 @@ const WINDOW: usize = 20;
 const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Histories have pauses of hours; that a receiver is gone shows when it acknowledges nothing.
+const NO_KEEP_ALIVE: Duration = Duration::ZERO;
+/// With messages on the way and nothing sent or heard for so long, the connection is dead. Receivers answer or hang up within 10 s.
+const SILENCE: Duration = Duration::from_secs(15);
 /// After the stop signal, what is on the way may still be acknowledged for this long.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    #[error(transparent)]
-    Connection(#[from] ConnectionError),
+    #[error("could not send to {host}:{port}: {source}")]
+    Connection { host: String, port: u16, source: ConnectionError },
     #[error(transparent)]
     History(#[from] HistoryError),
 }
@@ -39,9 +43,18 @@ enum End {
     Lost(ConnectionError),
 }
 
+/// Whether another try may succeed.
+const fn is_transient(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::TooSlow(_) | ConnectionError::Closed | ConnectionError::Io(_) => true,
+        ConnectionError::Refused(code) => matches!(code, ConnectReturnCode::ServiceUnavailable),
+        ConnectionError::Unexpected(_) | ConnectionError::Malformed(_) => false,
+    }
+}
+
 pub(super) struct Sender {
     messages: Messages,
-    broker: Arc<Broker>,
+    receiver: Arc<MqttUrl>,
     progress: Arc<Progress>,
     /// In the order of sending; at most [`WINDOW`].
     on_the_way: VecDeque<OnTheWay>,
@@ -58,8 +71,8 @@ struct OnTheWay {
 }
 
 impl Sender {
-    pub(super) const fn new(messages: Messages, broker: Arc<Broker>, progress: Arc<Progress>) -> Self {
-        Self { messages, broker, progress, on_the_way: VecDeque::new(), last_packet_id: 0, started: None, failing_since: None }
+    pub(super) const fn new(messages: Messages, receiver: Arc<MqttUrl>, progress: Arc<Progress>) -> Self {
+        Self { messages, receiver, progress, on_the_way: VecDeque::new(), last_packet_id: 0, started: None, failing_since: None }
     }
 
     pub(super) async fn run(mut self, mut stop: Stop) -> Result<(), SendError> {
@@ -68,7 +81,7 @@ impl Sender {
             return Ok(());
         }
         while !stop.is_requested() {
-            let error = match Connection::open(&self.broker, self.messages.client_id()).await {
+            let error = match Connection::open(&self.receiver, self.messages.client_id(), NO_KEEP_ALIVE).await {
                 Ok(connection) => match self.use_connection(connection, &mut stop).await? {
                     End::Finished | End::Stopped => return Ok(()),
                     End::Lost(error) => error,
@@ -79,8 +92,9 @@ impl Sender {
                 pause = FIRST_PAUSE;
             }
             let failing_since = *self.failing_since.get_or_insert_with(Instant::now);
-            if !error.is_transient() || failing_since.elapsed() > GIVE_UP_AFTER {
-                return Err(error.into());
+            if !is_transient(&error) || failing_since.elapsed() > GIVE_UP_AFTER {
+                let (host, port) = (self.receiver.host.clone(), self.receiver.port);
+                return Err(SendError::Connection { host, port, source: error });
             }
             self.progress.reconnects.fetch_add(1, Ordering::Relaxed);
             warn!(client = self.messages.client_id(), error = %error, ?pause, "connection lost or not made, will try again");
@@ -106,26 +120,23 @@ impl Sender {
                 return Ok(End::Finished);
             }
             let has_room = self.on_the_way.len() < WINDOW;
-            let step = tokio::select! {
+            let result = tokio::select! {
                 biased;
                 () = stop.requested() => {
                     self.wait_for_the_rest(&mut connection).await;
                     connection.close().await;
                     return Ok(End::Stopped);
                 }
-                acknowledged = connection.acknowledgement() => acknowledged.map(|packet_id| self.acknowledge(packet_id)),
+                acknowledged = connection.acknowledged() => acknowledged.map(|packet_id| self.acknowledge(packet_id)),
                 () = sleep_until(started + due.unwrap_or_default()), if has_room && due.is_some() => {
                     match self.messages.next(started.elapsed())? {
                         Some(message) => self.send(&mut connection, message).await,
                         None => Ok(()),
                     }
                 }
-                // Nothing was sent and nothing heard for this long.
-                () = sleep(KEEP_ALIVE / 2) => {
-                    if self.on_the_way.is_empty() { connection.ping().await } else { Err(connection.silent()) }
-                }
+                () = sleep(SILENCE), if !self.on_the_way.is_empty() => Err(ConnectionError::TooSlow(SILENCE)),
             };
-            if let Err(error) = step {
+            if let Err(error) = result {
                 return Ok(End::Lost(error));
             }
         }
@@ -138,7 +149,7 @@ impl Sender {
         self.progress.sent.fetch_add(message.readings, Ordering::Relaxed);
         let (topic, payload) = (message.topic.clone(), message.payload.clone());
         self.on_the_way.push_back(OnTheWay { packet_id, message, acknowledged: false });
-        connection.publish(packet_id, &topic, payload, false).await
+        connection.publish(&topic, packet_id, payload, false).await
     }
 
     /// What was on the way when the connection was lost goes first and in order: the receiver knows duplicates.
@@ -150,7 +161,7 @@ impl Sender {
             self.progress.messages_resent.fetch_add(count as u64, Ordering::Relaxed);
         }
         for sent in waiting {
-            connection.publish(sent.packet_id, &sent.message.topic, sent.message.payload.clone(), true).await?;
+            connection.publish(&sent.message.topic, sent.packet_id, sent.message.payload.clone(), true).await?;
         }
         Ok(())
     }
@@ -170,7 +181,7 @@ impl Sender {
     async fn wait_for_the_rest(&mut self, connection: &mut Connection) {
         let until = Instant::now() + LAST_WAIT;
         while !self.on_the_way.is_empty() {
-            let Ok(Ok(packet_id)) = timeout_at(until, connection.acknowledgement()).await else { return };
+            let Ok(Ok(packet_id)) = timeout_at(until, connection.acknowledged()).await else { return };
             self.acknowledge(packet_id);
         }
     }

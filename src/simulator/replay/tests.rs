@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::domain::Timestamp;
+use crate::domain::{Reading, Timestamp};
 use crate::tasks::TaskError;
-use crate::wire::history::ReadOptions;
+use crate::wire::history::{HistoryReader, ReadOptions};
 
 /// A publish as it arrived.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ enum Manner {
 }
 
 struct Receiver {
-    broker: Arc<Broker>,
+    url: Arc<MqttUrl>,
     arrived: Arc<Mutex<Vec<Arrived>>>,
     tasks: Tasks,
 }
@@ -43,8 +43,8 @@ impl Receiver {
     /// The last manner is that of all further connections.
     async fn start(manners: &'static [Manner]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let broker = listener.local_addr().unwrap().to_string().parse().unwrap();
-        let receiver = Self { broker: Arc::new(broker), arrived: Arc::default(), tasks: Tasks::default() };
+        let url = format!("mqtt://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let receiver = Self { url: Arc::new(url), arrived: Arc::default(), tasks: Tasks::default() };
         let (arrived, tasks) = (Arc::clone(&receiver.arrived), receiver.tasks.clone());
         receiver.tasks.spawn("receiver", async move {
             for connection in 0.. {
@@ -133,12 +133,14 @@ fn fresh() -> ResumeFile {
 /// A drive of so many readings, one a second, on either side of the array limit of one message.
 fn long_drive(folder: &Path, readings: u32) -> PathBuf {
     let path = folder.join("long.csv");
-    let mut text = "vehicle_id,recorded_at,speed_km_per_h\n".to_owned();
     let start: Timestamp = "2020-01-01T00:00:00Z".parse().unwrap();
-    for second in 0..readings {
+    let row = |second: u32| {
         let moment = start.plus(std::time::Duration::from_secs(u64::from(second)));
-        text.push_str(&format!("truck-7,{moment},{}\n", second % 100));
-    }
+        format!("truck-7,{moment},{}\n", second % 100)
+    };
+    let text: Vec<String> =
+        std::iter::once("vehicle_id,recorded_at,speed_km_per_h\n".to_owned()).chain((0..readings).map(row)).collect();
+    let text = text.concat();
     std::fs::write(&path, text).unwrap();
     path
 }
@@ -148,7 +150,7 @@ async fn replay_to(receiver: &Receiver, plan: &Arc<Plan>, columns: &str) -> (Res
     let map = Arc::new(ColumnMap::load(columns, &table).unwrap());
     let progress = Arc::new(Progress::new(plan));
     let tasks = Tasks::default();
-    start(plan, &map, &table, &receiver.broker, &progress, &tasks);
+    start(plan, &map, &table, &receiver.url, &progress, &tasks);
     (tasks.finished().await, progress)
 }
 
@@ -239,7 +241,7 @@ async fn a_stop_leaves_what_was_never_acknowledged_uncounted() {
     let table = Arc::new(SignalTable::default());
     let map = Arc::new(ColumnMap::load("odograph", &table).unwrap());
     let (progress, tasks) = (Arc::new(Progress::new(&plan)), Tasks::default());
-    start(&plan, &map, &table, &receiver.broker, &progress, &tasks);
+    start(&plan, &map, &table, &receiver.url, &progress, &tasks);
     // The window holds 20 messages of 32 readings.
     while progress.sent.load(Ordering::Relaxed) < 640 {
         tokio::task::yield_now().await;
@@ -303,4 +305,40 @@ fn a_file_without_a_reading_and_a_file_given_twice_are_refused_before_anything_i
     let drive = long_drive(folder.path(), 3);
     let error = Plan::make(&[drive.clone(), drive], &map, &table, options(), &fresh()).unwrap_err();
     assert!(matches!(error, PlanError::SameFile { .. }), "{error}");
+}
+
+#[test]
+fn what_the_simulator_writes_reads_back_as_the_same_readings() {
+    use crate::simulator::fleet::{Fleet, Options};
+    use crate::simulator::illness::RandomFaults;
+    use crate::simulator::out;
+    let options = Options {
+        vehicles: 3,
+        seed: 7,
+        start: END.parse().unwrap(),
+        every: std::time::Duration::from_secs(30),
+        faults: RandomFaults::none(),
+        plans: Vec::new(),
+    };
+    let (folder, table) = (tempfile::tempdir().unwrap(), Arc::new(SignalTable::default()));
+    let length = std::time::Duration::from_hours(2);
+    let mut live = Vec::new();
+    let keep = |reading: &Reading, _| -> Result<(), ()> {
+        live.push(reading.clone());
+        Ok(())
+    };
+    out::each_reading(&mut Fleet::new(&options), length, &mut |_| {}, keep).unwrap();
+    for name in ["fleet.parquet", "fleet.csv"] {
+        let path = folder.path().join(name);
+        out::write(&mut Fleet::new(&options), length, &path, &table, |_| {}).unwrap();
+        let map = ColumnMap::load("odograph", &table).unwrap();
+        let rows = HistoryReader::open(&path, &map, Arc::clone(&table), &ReadOptions::default()).unwrap();
+        let read: Vec<Reading> = rows.map(|row| row.unwrap().reading).collect();
+        assert_eq!(read.len(), live.len(), "{name}");
+        for (read, live) in read.iter().zip(&live) {
+            assert_eq!((&read.vehicle_id, read.recorded_at), (&live.vehicle_id, live.recorded_at), "{name}");
+            assert_eq!((read.signals, read.odometer_m), (live.signals, live.odometer_m), "{name}");
+            assert_eq!((read.position, read.ignition), (live.position, live.ignition), "{name}");
+        }
+    }
 }

@@ -6,12 +6,13 @@ use super::columns::{ColumnMap, PositionColumns, SignalColumn, VehicleFrom};
 use super::moment::Moments;
 use super::reader::Refusal;
 use super::rows::{Cell, HistoryError, NotANumber, Rows};
-use crate::domain::{Position, Reading, RejectedSignal, Rejection, SignalTable, SignalValues, VehicleId, signal};
+use crate::domain::{Ignition, Position, Reading, RejectedSignal, Rejection, SignalTable, SignalValues, VehicleId, signal};
 
 pub(super) struct Binding {
     moments: Moments,
     time: usize,
     vehicle: Vehicle,
+    ignition: Option<usize>,
     position: Option<PositionIndices>,
     signals: Vec<(usize, SignalColumn)>,
     prefix: String,
@@ -59,6 +60,7 @@ impl Binding {
             moments: Moments::new(&map.time_form, rows.path())?,
             time: rows.column(&map.time_column)?,
             vehicle: find_vehicle(rows, &map.vehicle, &prefix)?,
+            ignition: map.ignition.as_ref().and_then(|column| rows.column(column).ok()),
             position,
             signals,
             prefix,
@@ -89,13 +91,21 @@ impl Binding {
             position,
             odometer_m,
             signals,
-            ignition: None,
+            ignition: self.ignition(rows),
             dtcs: Vec::new(),
             extras: Vec::new(),
             rejected,
         };
         reading.fingerprint = reading.compute_fingerprint();
         Ok(reading)
+    }
+
+    /// `None` too where the text is no state: the reading is worth more than this.
+    fn ignition(&self, rows: &Rows) -> Option<Ignition> {
+        match rows.cell(self.ignition?) {
+            Cell::Text(text) => Ignition::from_name(text),
+            _ => None,
+        }
     }
 
     fn vehicle_id(&mut self, rows: &Rows) -> Result<VehicleId, Refused> {

@@ -28,6 +28,8 @@ pub struct ColumnMap {
     pub(super) time_column: String,
     pub(super) time_form: TimeForm,
     pub(super) vehicle: VehicleFrom,
+    /// Holds VSS `LowVoltageSystemState`; files without it are read all the same.
+    pub(super) ignition: Option<String>,
     pub(super) position: Option<PositionColumns>,
     pub(super) signals: Vec<SignalColumn>,
     /// Columns named like a signal are that signal.
@@ -103,6 +105,7 @@ pub enum MapError {
 struct RawMap {
     time: RawTime,
     vehicle: VehicleFrom,
+    ignition: Option<String>,
     position: Option<PositionColumns>,
     #[serde(default)]
     signals: toml::Table,
@@ -209,6 +212,7 @@ impl ColumnMap {
             time_column,
             time_form,
             vehicle: raw.vehicle,
+            ignition: raw.ignition,
             position: raw.position,
             signals,
             signals_by_name,

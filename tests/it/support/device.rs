@@ -155,9 +155,11 @@ impl Device {
     }
 
     fn buffered(&mut self) -> std::io::Result<Option<Packet>> {
-        // A DISCONNECT without a reason has no body in MQTT 5, which rumqttc's decoder refuses.
-        if self.buffer.starts_with(&[0xE0, 0]) {
-            return Ok(Some(Packet::Disconnect(0)));
+        // MQTT 5 lets a DISCONNECT leave out its properties, and its reason too, which rumqttc's decoder does not know.
+        match self.buffer[..] {
+            [0xE0, 0, ..] => return Ok(Some(Packet::Disconnect(0))),
+            [0xE0, 1, reason, ..] => return Ok(Some(Packet::Disconnect(reason))),
+            _ => {}
         }
         match self.protocol {
             Protocol::V311 => match v4::Packet::read(&mut self.buffer, MAX_INCOMING_BYTES) {

@@ -43,6 +43,9 @@ struct Book {
     on_the_way: VecDeque<(u16, i64)>,
     /// Times of what waits for its turn.
     to_send: VecDeque<i64>,
+    is_connected: bool,
+    /// How the last connection ended.
+    ended: Option<Heard>,
 }
 
 /// What became of everything that was acknowledged.
@@ -71,6 +74,8 @@ impl Fleet {
                 acknowledged: BTreeSet::new(),
                 on_the_way: VecDeque::new(),
                 to_send: VecDeque::new(),
+                is_connected: false,
+                ended: None,
             }),
         };
         Self { vehicles: (0..vehicles).map(vehicle).collect() }
@@ -85,10 +90,15 @@ impl Fleet {
     }
 
     /// Connects, repeats what was not acknowledged, then publishes new readings on a fixed schedule, until `stopping` is set or the service is gone.
-    /// Told to stop, it waits for the acknowledgements that are due. Returns whether all of them came.
-    pub fn publish(&self, mqtt: SocketAddr, per_second: f64, stopping: &AtomicBool) -> bool {
+    /// Told to stop, it waits for the acknowledgements that are due.
+    ///
+    /// # Errors
+    /// Says why not everything was acknowledged.
+    pub fn publish(&self, mqtt: SocketAddr, per_second: f64, stopping: &AtomicBool) -> Result<(), String> {
         let connect = |vehicle: &Vehicle| Device::try_connect(mqtt, &vehicle.id, vehicle.protocol);
-        let Ok(mut devices) = self.vehicles.iter().map(connect).collect::<std::io::Result<Vec<_>>>() else { return false };
+        let devices = self.vehicles.iter().map(connect).collect::<std::io::Result<Vec<_>>>();
+        let mut devices = devices.map_err(|error| format!("could not connect: {error}"))?;
+        self.vehicles.iter().for_each(|vehicle| vehicle.book().is_connected = true);
         thread::scope(|scope| {
             for (vehicle, device) in self.vehicles.iter().zip(&devices) {
                 let half = device.second_half();
@@ -104,9 +114,9 @@ impl Fleet {
                 is_up = self.vehicles[index].publish_next(&mut devices[index]);
                 number += 1;
             }
-            let is_complete = is_up && self.wait_for_acknowledgements(&mut devices);
+            let waited = self.wait_for_acknowledgements(&mut devices);
             devices.iter().for_each(Device::close);
-            is_complete
+            waited
         })
     }
 
@@ -114,25 +124,32 @@ impl Fleet {
     #[track_caller]
     pub fn publish_some(&self, mqtt: SocketAddr, per_second: f64, for_about: Duration) {
         let stopping = AtomicBool::new(false);
-        let is_complete = thread::scope(|scope| {
+        let published = thread::scope(|scope| {
             let publishing = scope.spawn(|| self.publish(mqtt, per_second, &stopping));
             thread::sleep(for_about);
             stopping.store(true, Ordering::Relaxed);
             publishing.join().unwrap()
         });
-        assert!(is_complete, "not everything was acknowledged");
+        assert_eq!(published, Ok(()));
     }
 
-    fn wait_for_acknowledgements(&self, devices: &mut [Device]) -> bool {
+    fn wait_for_acknowledgements(&self, devices: &mut [Device]) -> Result<(), String> {
         let since = Instant::now();
         while self.vehicles.iter().any(Vehicle::is_waiting) {
-            let is_up = self.vehicles.iter().zip(&mut *devices).all(|(vehicle, device)| vehicle.send_waiting(device));
-            if !is_up || since.elapsed() > super::device::ANSWER_WITHIN {
-                return false;
+            for (vehicle, device) in self.vehicles.iter().zip(&mut *devices) {
+                if !vehicle.send_waiting(device) {
+                    let ended = vehicle.book().ended.take();
+                    return Err(format!("the connection of {} ended: {ended:?}", vehicle.id));
+                }
+            }
+            if since.elapsed() > super::device::ANSWER_WITHIN {
+                let waiting = self.vehicles.iter().filter(|vehicle| vehicle.is_waiting());
+                let waiting: Vec<_> = waiting.map(|vehicle| (&vehicle.id, vehicle.book().on_the_way.clone())).collect();
+                return Err(format!("no acknowledgement within {:?} for {waiting:?}", since.elapsed()));
             }
             thread::sleep(Duration::from_millis(5));
         }
-        true
+        Ok(())
     }
 
     /// Compares the ledger with what the API gives, once the archive had time to take in the rest of the journal.
@@ -208,7 +225,12 @@ impl Vehicle {
                     let (_, recorded_at) = book.on_the_way.remove(position).expect("it was just found");
                     book.acknowledged.insert(recorded_at);
                 }
-                Heard::Disconnected { .. } | Heard::Nothing => return,
+                heard @ (Heard::Disconnected { .. } | Heard::Nothing) => {
+                    let mut book = self.book();
+                    book.is_connected = false;
+                    book.ended = Some(heard);
+                    return;
+                }
             }
         }
     }
@@ -251,6 +273,9 @@ impl Vehicle {
     fn send_waiting(&self, device: &mut Device) -> bool {
         // The book stays locked: an acknowledgement must not be looked up before its packet id is written down.
         let mut book = self.book();
+        if !book.is_connected {
+            return false;
+        }
         while book.on_the_way.len() < WINDOW
             && let Some(recorded_at) = book.to_send.pop_front()
         {
