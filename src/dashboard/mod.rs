@@ -7,21 +7,20 @@ mod parameters;
 mod problem;
 #[cfg(test)]
 mod tests;
+mod vehicle_records;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::TimeoutLayer;
 
 use self::problem::Problem;
 use crate::clock;
@@ -41,10 +40,6 @@ pub struct Parts {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
 
-/// Answers a limited number of requests at a time.
-#[derive(Debug)]
-struct Questions(Semaphore);
-
 /// Why the process is not ready.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reason {
@@ -57,7 +52,7 @@ type Shared = Arc<Parts>;
 /// All routes of the process. `uplink`: the ways in over HTTP, which bound themselves.
 pub fn router(parts: Parts, uplink: Router) -> Router {
     let guard = guard::Guard::new(parts.address);
-    let questions = Arc::new(Questions(Semaphore::new(MOST_REQUESTS)));
+    let questions = Arc::new(Semaphore::new(MOST_REQUESTS));
     let shared: Shared = Arc::new(parts);
     let fleet = shared.fleet.clone();
     Router::new()
@@ -71,19 +66,10 @@ pub fn router(parts: Parts, uplink: Router) -> Router {
         .method_not_allowed_fallback(async |method: Method| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))
         })
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(questions, one_of_the_questions))
+        .layer(middleware::from_fn_with_state(questions, guard::question))
         .merge(uplink)
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
-}
-
-async fn one_of_the_questions(State(questions): State<Arc<Questions>>, request: Request, next: Next) -> Response {
-    let Ok(_permit) = questions.0.try_acquire() else {
-        let detail = "too many requests at once; try again";
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_requests", detail).into_response();
-    };
-    next.run(request).await
 }
 
 async fn ready(State(parts): State<Shared>) -> Response {
