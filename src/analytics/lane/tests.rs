@@ -129,6 +129,20 @@ fn the_newest_assessment_of_every_vehicle_is_there_again_after_a_restart() {
 }
 
 #[test]
+fn a_frame_that_the_saved_state_stands_for_changes_nothing() {
+    let line = Line::new();
+    let mut fleet = line.start(1, &[]);
+    fleet.assess(vec![(0..3).map(|step| speed_of("truck-7", step * 900, 50.0)).collect()]);
+    drop(fleet);
+    let mut fleet = line.start(1, &[]);
+    let before = fleet.states();
+    for frame in fleet.frames() {
+        fleet.lanes[0].replay(&frame).unwrap();
+    }
+    assert_eq!(fleet.states(), before);
+}
+
+#[test]
 fn a_checkpoint_of_an_idle_lane_is_none() {
     let line = Line::new();
     let mut fleet = line.start(1, &[]);

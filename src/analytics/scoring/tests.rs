@@ -41,6 +41,7 @@ fn a_batch_larger_than_one_run_is_scored_in_several() {
     let mut window = Window::default();
     let numbers: Vec<_> =
         (0..10_u8).map(|step| add(&mut scoring, &mut window, i64::from(step), 50.0 * f32::from(step))).collect();
+    assert_eq!(scoring.scorers[0].rows.len(), 4, "nine of ten went in runs of three");
     scoring.run();
     for (step, number) in numbers.into_iter().enumerate() {
         let expected = (step as f32 + 3.0) / 4.0;

@@ -11,7 +11,7 @@ use crate::analytics::lane::{Lane, LaneParts};
 use crate::analytics::lanes::lane_of;
 use crate::analytics::scoring::Scoring;
 use crate::domain::{Assessment, Delivery, Outcome, Reading, Receipt, SignalTable};
-use crate::journal::{Batch, Journal};
+use crate::journal::{Batch, Frame, Journal};
 use crate::settings;
 use crate::tasks::Tasks;
 use crate::wire::record::{Record, decode_record};
@@ -72,11 +72,9 @@ impl Line {
         Fleet { lanes: all, journal: Some(journal), tasks, runtime }
     }
 
-    /// Everything in the journal.
+    /// Everything in the journal, decoded.
     pub fn records(&self) -> Vec<Record> {
-        let fleet = self.start(1, &[]);
-        let mut reader = fleet.journal.as_ref().unwrap().reader("test").unwrap();
-        let frames = reader.next(usize::MAX).unwrap();
+        let frames = self.start(1, &[]).frames();
         frames.iter().map(|frame| decode_record(&frame.payload, frame.arrival, &self.table).unwrap()).collect()
     }
 
@@ -108,6 +106,11 @@ impl Fleet {
             self.journal.as_ref().unwrap().submit(batch).unwrap();
         }
         told
+    }
+
+    /// Everything in the journal.
+    pub fn frames(&self) -> Vec<Frame> {
+        self.journal.as_ref().unwrap().reader("test").unwrap().next(usize::MAX).unwrap()
     }
 
     pub fn checkpoint(&mut self, group: usize) {
