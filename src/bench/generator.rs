@@ -164,11 +164,11 @@ async fn drive(load: &Load) -> Result<Generated, LoadError> {
     let history_readings = history.len() as u64;
     flight.ledger.entries.extend(history);
     flight.ledger.write(&load.ledger).map_err(|source| LoadError::Ledger { path: load.ledger.clone(), source })?;
-    Ok(Generated { history_readings, ..summary(&flight, connection, &at_start, before, after) })
+    Ok(Generated { history_readings, ..summary(&flight, &connection, &at_start, before, after) })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and microseconds of one run are far below 2^53")]
-fn summary(flight: &Flight, connection: Connection, at_start: &Usage, before: Sample, after: Sample) -> Generated {
+fn summary(flight: &Flight, connection: &Connection, at_start: &Usage, before: Sample, after: Sample) -> Generated {
     let counts = &flight.counts;
     let per_reading = |us: u64| us as f64 / (counts.acknowledged_in_span.max(1)) as f64;
     let service_us = after.service.cpu_us() - before.service.cpu_us();

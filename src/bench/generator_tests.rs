@@ -57,7 +57,7 @@ fn answer(mut stream: TcpStream, manner: Manner) {
                     let since = first.map_or(Duration::ZERO, |first| first.elapsed());
                     match manner {
                         Manner::Stalls { after, pause } if since > after && since < after + pause => {
-                            thread::sleep(after + pause - since);
+                            thread::sleep((after + pause).saturating_sub(since));
                         }
                         Manner::Leaves if count == 4 => return,
                         _ => {}

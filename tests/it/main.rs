@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod floors;
+mod http;
 mod kill;
 mod line;
 mod support;
