@@ -18,13 +18,13 @@ use crate::analytics::lanes::{self, LaneInlet, LaneStart, ModelSource, TryDelive
 use crate::analytics::library::find_library;
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
-use crate::fleet::Fleet;
-use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber};
+use crate::fleet::{Fleet, FleetParts};
+use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
 use crate::journal::{Journal, JournalHealth, JournalMonitor};
 use crate::live::LiveState;
 use crate::settings::{self, Settings};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
-use crate::storage::{SqliteArchive, file_of, retention};
+use crate::storage::{SqliteArchive, VehicleRegister, file_of, retention};
 use crate::tasks::Tasks;
 
 /// The recorder folds what histograms have collected this often; without it they grow.
@@ -56,6 +56,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         tokio::task::block_in_place(|| Journal::open(&settings.data.join("journal"), &settings.journal, &tasks))?;
     let monitor = journal.monitor();
     let archive = SqliteArchive::open(&file_of(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
+    let register = VehicleRegister::open(archive.clone()).await?;
     let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
     let keep = settings.ingest.retention.duration();
     let (forgetting, stop) = (archive.clone(), tasks.stop());
@@ -77,14 +78,20 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         },
         tasks: &tasks,
     })?;
-    let intake = Arc::new(Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest));
+    let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest);
+    if settings.ingest.only_registered {
+        intake = intake.only_from(register.clone());
+    }
+    let intake = Arc::new(intake);
 
     let listener = TcpListener::bind(settings.http.address).await;
     let listener =
         listener.with_context(|| format!("cannot listen for HTTP on {}; choose another with --http", settings.http.address))?;
     let http = listener.local_addr()?;
-    let fleet = Fleet::new(live, archive.clone(), table, settings.fleet);
-    serve(listener, dashboard(http, fleet, monitor, archive_health, recorder.clone()), &tasks);
+    let fleet = Fleet::new(FleetParts { live, archive: archive.clone(), register, table, settings: settings.fleet });
+    let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
+    let dashboard = dashboard(http, fleet, monitor, archive_health, recorder.clone());
+    serve(listener, dashboard::router(dashboard, ways_in), &tasks);
     subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
     let addresses = Addresses { http, mqtt: door.address() };
@@ -166,7 +173,7 @@ fn dashboard(
     journal: JournalMonitor,
     archive: ArchiveHealth,
     recorder: PrometheusHandle,
-) -> Router {
+) -> dashboard::Parts {
     let ready = move || {
         let mut reasons = Vec::new();
         match journal.health() {
@@ -179,7 +186,7 @@ fn dashboard(
         }
         reasons
     };
-    dashboard::router(dashboard::Parts { fleet, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) })
+    dashboard::Parts { fleet, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) }
 }
 
 fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {

@@ -3,13 +3,14 @@
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
 use super::forms::{QuarantinedForm, ReadingForm, VehicleForm};
 use super::parameters::Parameters;
 use super::problem::Problem;
+use super::vehicle_records;
 use crate::clock;
 use crate::domain::{Reason, VehicleId};
 use crate::fleet::Fleet;
@@ -26,7 +27,8 @@ const A_CURSOR: &str = "a cursor that this address gave out as `next_cursor`";
 pub fn router(fleet: Fleet) -> Router {
     Router::new()
         .route("/vehicles", get(vehicles))
-        .route("/vehicles/{id}", get(vehicle))
+        .route("/vehicles/import", post(vehicle_records::import))
+        .route("/vehicles/{id}", get(vehicle).put(vehicle_records::put))
         .route("/vehicles/{id}/readings", get(readings))
         .route("/quarantine", get(quarantine))
         .route("/quarantine/{id}/payload", get(quarantined_payload))
@@ -99,7 +101,7 @@ async fn quarantined_payload(State(fleet): State<Fleet>, Path(id): Path<String>)
     Ok((headers, payload.payload).into_response())
 }
 
-fn vehicle_id(text: &str) -> Result<VehicleId, Problem> {
+pub(super) fn vehicle_id(text: &str) -> Result<VehicleId, Problem> {
     VehicleId::new(text).map_err(|error| Problem::bad_parameter(format!("{text:?}: {error}")))
 }
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::domain::{Assessment, Position, Reading, SignalTable, Timestamp, VehicleId};
+use crate::domain::{Assessment, Position, Reading, SignalTable, Timestamp, VehicleId, VehicleRecord};
 use crate::fleet::Vehicle;
 use crate::storage::QuarantinedMessage;
 
@@ -16,6 +16,8 @@ pub struct VehicleForm<'a> {
     moment: MomentForm<'a>,
     state: &'static str,
     open_alerts: [(); 0],
+    /// `None`: nobody registered it; its class is unknown.
+    record: Option<&'a VehicleRecord>,
 }
 
 #[derive(Debug, Serialize)]
@@ -27,11 +29,11 @@ pub struct ReadingForm<'a> {
     arrival: u64,
 }
 
-/// What a vehicle and a reading have in common.
-#[derive(Debug, Serialize)]
+/// What a vehicle and a reading have in common. The default one is of a vehicle that has not spoken yet.
+#[derive(Debug, Default, Serialize)]
 struct MomentForm<'a> {
-    recorded_at: Timestamp,
-    received_at: Timestamp,
+    recorded_at: Option<Timestamp>,
+    received_at: Option<Timestamp>,
     position: Option<PositionForm>,
     signals: Signals<'a>,
     #[serde(skip_serializing_if = "Extras::is_empty")]
@@ -81,10 +83,10 @@ struct ScoreForm<'a> {
     tail_probability: f64,
 }
 
-#[derive(Debug)]
-struct Signals<'a>(&'a Reading, &'a SignalTable);
+#[derive(Debug, Default)]
+struct Signals<'a>(Option<(&'a Reading, &'a SignalTable)>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Extras<'a>(&'a [(Box<str>, f64)]);
 
 #[derive(Debug, Serialize)]
@@ -98,13 +100,19 @@ pub struct QuarantinedForm<'a> {
     index: u32,
     payload_bytes: u64,
     payload_base64: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed_at: Option<Timestamp>,
 }
 
 impl<'a> VehicleForm<'a> {
     pub fn new(vehicle: &'a Vehicle, table: &'a SignalTable) -> Self {
-        let Vehicle { newest, state } = vehicle;
-        let moment = MomentForm::new(newest, table);
-        Self { vehicle_id: &newest.reading.vehicle_id, moment, state: state.code(), open_alerts: [] }
+        Self {
+            vehicle_id: &vehicle.vehicle_id,
+            moment: vehicle.newest.as_ref().map_or_else(MomentForm::default, |newest| MomentForm::new(newest, table)),
+            state: vehicle.state.code(),
+            open_alerts: [],
+            record: vehicle.record.as_deref(),
+        }
     }
 }
 
@@ -132,10 +140,10 @@ impl<'a> MomentForm<'a> {
             reason: rejected.rejection.code(),
         });
         Self {
-            recorded_at: reading.recorded_at,
-            received_at: reading.received_at,
+            recorded_at: Some(reading.recorded_at),
+            received_at: Some(reading.received_at),
             position: reading.position.as_ref().map(PositionForm::new),
-            signals: Signals(reading, table),
+            signals: Signals(Some((reading, table))),
             extras: Extras(&reading.extras),
             ignition: reading.ignition.map(crate::domain::Ignition::code),
             dtcs: &reading.dtcs,
@@ -163,7 +171,7 @@ impl PositionForm {
 
 impl Serialize for Signals<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(reading, table) = self;
+        let Self(Some((reading, table))) = self else { return serializer.serialize_map(Some(0))?.end() };
         let mut map = serializer.serialize_map(Some(reading.signals.len()))?;
         for (id, value) in reading.signals.iter() {
             match reading.odometer_m {
@@ -203,6 +211,7 @@ impl<'a> QuarantinedForm<'a> {
             detail: &message.detail,
             index: message.index,
             payload_bytes: message.payload_bytes,
+            replayed_at: from.replayed_at,
             payload_base64: STANDARD.encode(&message.payload),
         }
     }

@@ -11,16 +11,16 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
 use super::problem::Problem;
+use super::{LARGEST_BODY_BYTES, REQUEST_TIMEOUT};
 
 #[derive(Debug)]
 pub struct Guard {
     address: SocketAddr,
-    requests: Semaphore,
 }
 
 impl Guard {
-    pub const fn new(address: SocketAddr, requests: Semaphore) -> Self {
-        Self { address, requests }
+    pub const fn new(address: SocketAddr) -> Self {
+        Self { address }
     }
 
     /// `localhost`, a loopback address, or the one that is bound; with our port or none.
@@ -59,11 +59,39 @@ pub async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next
     if let Some(problem) = guard.refusal(request.headers()) {
         return problem.into_response();
     }
-    let Ok(_permit) = guard.requests.try_acquire() else {
+    next.run(request).await
+}
+
+/// Questions are limited in number and time, and whatever refuses one says so as a problem. Ways in bound themselves.
+pub async fn question(State(questions): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(_permit) = questions.try_acquire() else {
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_requests", "too many requests at once; try again")
             .into_response();
     };
-    next.run(request).await
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => explained(response),
+        Err(_elapsed) => {
+            let detail = format!("no answer within {} s; ask for less at once", REQUEST_TIMEOUT.as_secs());
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).into_response()
+        }
+    }
+}
+
+/// Layers and extractors of libraries refuse in plain text; every error of ours is a problem with a code.
+fn explained(response: Response) -> Response {
+    let status = response.status();
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_plain = content_type.is_none_or(|content_type| content_type.starts_with("text/plain"));
+    if !(status.is_client_error() || status.is_server_error()) || !is_plain {
+        return response;
+    }
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!("a body has at most {LARGEST_BODY_BYTES} bytes");
+            Problem::new(status, "body_too_large", detail).into_response()
+        }
+        _ => Problem::new(status, "refused", "this request cannot be read").into_response(),
+    }
 }
 
 #[cfg(test)]
@@ -71,7 +99,7 @@ mod tests {
     use super::*;
 
     fn refusal(headers: &[(&'static str, &'static str)]) -> bool {
-        let guard = Guard::new("127.0.0.1:8080".parse().unwrap(), Semaphore::new(1));
+        let guard = Guard::new("127.0.0.1:8080".parse().unwrap());
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         guard.refusal(&headers).is_some()
     }

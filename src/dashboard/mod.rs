@@ -7,6 +7,7 @@ mod parameters;
 mod problem;
 #[cfg(test)]
 mod tests;
+mod vehicle_records;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +21,6 @@ use axum::{Json, Router, middleware};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::TimeoutLayer;
 
 use self::problem::Problem;
 use crate::clock;
@@ -49,9 +49,10 @@ pub struct Reason {
 
 type Shared = Arc<Parts>;
 
-/// All routes that need no way in.
-pub fn router(parts: Parts) -> Router {
-    let guard = guard::Guard::new(parts.address, Semaphore::new(MOST_REQUESTS));
+/// All routes of the process. `uplink`: the ways in over HTTP, which bound themselves.
+pub fn router(parts: Parts, uplink: Router) -> Router {
+    let guard = guard::Guard::new(parts.address);
+    let questions = Arc::new(Semaphore::new(MOST_REQUESTS));
     let shared: Shared = Arc::new(parts);
     let fleet = shared.fleet.clone();
     Router::new()
@@ -65,8 +66,9 @@ pub fn router(parts: Parts) -> Router {
         .method_not_allowed_fallback(async |method: Method| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))
         })
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(questions, guard::question))
+        .merge(uplink)
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
 }
 

@@ -11,9 +11,10 @@ use crate::domain::{
     Assessment, Ignition, ModelScore, Position, Quarantined, Reading, SignalTable, SignalValues, Slot, Source, Timestamp, Timing,
     VehicleId, signal,
 };
+use crate::fleet::FleetParts;
 use crate::live::LiveState;
 use crate::settings;
-use crate::storage::{ArchiveRecord, SqliteArchive};
+use crate::storage::{ArchiveRecord, SqliteArchive, VehicleRegister};
 use crate::wire::record::Record;
 
 struct Server {
@@ -42,7 +43,13 @@ async fn a_server() -> Server {
     let address = listener.local_addr().unwrap();
     let problem: Arc<Mutex<Option<String>>> = Arc::default();
     let parts = Parts {
-        fleet: Fleet::new(Arc::clone(&live), archive.clone(), table, settings::Fleet::default()),
+        fleet: Fleet::new(FleetParts {
+            live: Arc::clone(&live),
+            archive: archive.clone(),
+            register: VehicleRegister::open(archive.clone()).await.unwrap(),
+            table,
+            settings: settings::Fleet::default(),
+        }),
         address,
         ready: Box::new({
             let problem = Arc::clone(&problem);
@@ -50,7 +57,7 @@ async fn a_server() -> Server {
         }),
         metrics: Box::new(|| "odograph_connections 3\n".to_owned()),
     };
-    let router = router(parts);
+    let router = router(parts, axum::Router::new());
     let tasks = crate::tasks::Tasks::default();
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
     Server { _folder: folder, _tasks: tasks, address, archive, live, problem }
@@ -139,11 +146,45 @@ async fn a_vehicle_is_shown_as_the_contract_says_before_and_after_a_restart() {
         "position": {"latitude": 49.0123, "longitude": 8.4041, "heading_deg": 271.5},
         "signals": {"speed_km_per_h": 63.2, "odometer_m": 123_456_789.25}, "extras": {"wiper": 2.0}, "ignition": "on", "score": 0.2,
         "scores": [{"model": "forest", "version": "1", "score": 0.2, "raw": 0.6, "tail_probability": 0.8}],
-        "state": "ok", "open_alerts": []
+        "state": "ok", "open_alerts": [], "record": null
     });
     assert_eq!(from_live.json, expected);
     let list = server.get("/api/v1/vehicles?limit=1").await;
     assert_eq!(list.json["vehicles"], serde_json::json!([expected]));
+}
+
+#[tokio::test]
+async fn a_registered_vehicle_is_shown_before_it_speaks() {
+    let server = a_server().await;
+    let put = |id: &str, body: &str| {
+        let request = ureq::http::Request::put(format!("http://{}/api/v1/vehicles/{id}", server.address));
+        server.send(request.body(body.as_bytes().to_vec()).unwrap())
+    };
+    let record = r#"{"class":"van","powertrain":"battery_electric","groups":["north"],"battery_kwh":75}"#;
+    assert_eq!(put("van-1", record).await.status, 201);
+    assert_eq!(put("van-1", record).await.status, 200);
+    let shown = server.get("/api/v1/vehicles/van-1").await.json;
+    assert_eq!((&shown["record"]["class"], &shown["record"]["battery_kwh"]), (&"van".into(), &75.0.into()));
+    assert_eq!(
+        (&shown["recorded_at"], &shown["signals"], &shown["state"]),
+        (&Value::Null, &serde_json::json!({}), &"offline".into())
+    );
+    for (body, hint) in
+        [(r#"{"clas":"van"}"#, "class"), (r#"{"battery_kwh":-1}"#, "battery_kwh"), ("", "EOF"), (r#"{"class":""}"#, "label")]
+    {
+        let answer = put("van-1", body).await;
+        assert_eq!((answer.status, answer.json["code"].as_str()), (400, Some("bad_vehicle_record")), "{body}");
+        assert!(answer.json["detail"].as_str().unwrap().contains(hint), "{body}: {}", answer.json["detail"]);
+    }
+    let import = |file: &str| {
+        let request = ureq::http::Request::post(format!("http://{}/api/v1/vehicles/import", server.address));
+        server.send(request.body(file.as_bytes().to_vec()).unwrap())
+    };
+    assert_eq!(import("vehicle_id,class\nvan-1,truck\nvan-2,van\n").await.json, serde_json::json!({"imported": 2, "new": 1}));
+    assert_eq!(import("vehicle_id,class\nvan-3,van\nvan-3,van\n").await.json["code"], "bad_csv");
+    let listed = server.get("/api/v1/vehicles").await.json;
+    let listed: Vec<_> = listed["vehicles"].as_array().unwrap().iter().map(|each| each["record"]["class"].clone()).collect();
+    assert_eq!(listed, ["truck", "van"], "the wrong file registered nothing");
 }
 
 #[tokio::test]
@@ -253,6 +294,9 @@ async fn mistakes_are_explained_with_a_stable_code() {
         assert_eq!(answer.json["status"], status, "{path}");
         assert!(answer.json["detail"].as_str().unwrap().contains(hint), "{path}: {}", answer.json["detail"]);
     }
+    let request = ureq::http::Request::post(format!("http://{}/api/v1/vehicles/import", server.address));
+    let answer = server.send(request.body(vec![b'a'; LARGEST_BODY_BYTES + 1]).unwrap()).await;
+    assert_eq!((answer.status, answer.json["code"].as_str()), (413, Some("body_too_large")));
     let request = ureq::http::Request::delete(format!("http://{}/api/v1/vehicles/truck-7", server.address));
     let answer = server.send(request.body(Vec::new()).unwrap()).await;
     assert_eq!((answer.status, answer.json["code"].as_str()), (405, Some("method_not_allowed")));

@@ -9,6 +9,7 @@ mod reading;
 pub mod signal;
 mod time;
 mod vehicle;
+mod vehicle_record;
 
 pub use assessment::{Assessment, ModelScore, NotScored, Timing};
 pub use delivery::{Delivery, Outcome, Receipt};
@@ -18,3 +19,4 @@ pub use reading::{Ignition, Reading, RejectedSignal, Rejection};
 pub use signal::{Signal, SignalId, SignalTable, SignalValues};
 pub use time::{Timestamp, TimestampError};
 pub use vehicle::{SLOTS, Slot, VehicleId, VehicleIdError};
+pub use vehicle_record::{Class, Label, VehicleRecord, VehicleRecordError};

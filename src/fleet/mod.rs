@@ -2,15 +2,17 @@
 
 mod state;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use self::state::{StateCounts, VehicleState};
 
-use crate::domain::{Assessment, SignalTable, Timestamp, VehicleId};
+use crate::domain::{Assessment, SignalTable, Timestamp, VehicleId, VehicleRecord};
 use crate::live::LiveState;
 use crate::settings;
 use crate::storage::{
-    ArchiveError, ExportedPayload, QuarantinePage, QuarantineQuery, ReadingsPage, ReadingsQuery, SqliteArchive,
+    ArchiveError, ExportedPayload, QuarantinePage, QuarantineQuery, ReadingsPage, ReadingsQuery, RegisterError, SqliteArchive,
+    VehicleRegister,
 };
 
 /// Cheap to clone.
@@ -18,15 +20,30 @@ use crate::storage::{
 pub struct Fleet {
     live: Arc<LiveState>,
     archive: SqliteArchive,
+    register: VehicleRegister,
     table: Arc<SignalTable>,
     settings: settings::Fleet,
 }
 
-/// A vehicle as it was last seen.
+/// What [`Fleet`] joins.
+#[derive(Debug, Clone)]
+pub struct FleetParts {
+    pub live: Arc<LiveState>,
+    pub archive: SqliteArchive,
+    pub register: VehicleRegister,
+    pub table: Arc<SignalTable>,
+    pub settings: settings::Fleet,
+}
+
+/// A vehicle that spoke, that somebody registered, or both.
 #[derive(Debug, Clone)]
 pub struct Vehicle {
-    pub newest: Arc<Assessment>,
+    pub vehicle_id: VehicleId,
+    /// `None`: it has not spoken yet.
+    pub newest: Option<Arc<Assessment>>,
     pub state: VehicleState,
+    /// `None`: nobody registered it.
+    pub record: Option<Arc<VehicleRecord>>,
 }
 
 #[derive(Debug, Clone)]
@@ -38,8 +55,9 @@ pub struct VehiclesPage {
 
 impl Fleet {
     #[must_use]
-    pub const fn new(live: Arc<LiveState>, archive: SqliteArchive, table: Arc<SignalTable>, settings: settings::Fleet) -> Self {
-        Self { live, archive, table, settings }
+    pub fn new(parts: FleetParts) -> Self {
+        let FleetParts { live, archive, register, table, settings } = parts;
+        Self { live, archive, register, table, settings }
     }
 
     #[must_use]
@@ -57,7 +75,8 @@ impl Fleet {
             // After a restart, until it speaks again.
             None => self.archive.newest_readings(std::slice::from_ref(vehicle_id)).await?.pop().map(Arc::new),
         };
-        Ok(newest.map(|newest| self.seen(newest, now)))
+        let is_known = newest.is_some() || self.register.is_registered(vehicle_id);
+        Ok(is_known.then(|| self.shown(vehicle_id.clone(), newest, now)))
     }
 
     /// In order of their ids, behind `after`.
@@ -75,11 +94,15 @@ impl Fleet {
         let is_live = |id: &&VehicleId| live.binary_search_by(|newest| newest.reading.vehicle_id.cmp(id)).is_ok();
         let silent: Vec<VehicleId> = ids.iter().filter(|id| !is_live(id)).cloned().collect();
         let archived = if silent.is_empty() { Vec::new() } else { self.archive.newest_readings(&silent).await? };
-        let last = ids.pop();
-        let known = live.into_iter().filter(|newest| last.as_ref().is_some_and(|last| newest.reading.vehicle_id <= *last));
-        let mut newest: Vec<Arc<Assessment>> = known.chain(archived.into_iter().map(Arc::new)).collect();
-        newest.sort_unstable_by(|left, right| left.reading.vehicle_id.cmp(&right.reading.vehicle_id));
-        let vehicles = newest.into_iter().map(|newest| self.seen(newest, now)).collect();
+        let last = ids.last().cloned();
+        let archived = archived.into_iter().map(Arc::new);
+        let mut newest: HashMap<VehicleId, Arc<Assessment>> =
+            live.into_iter().chain(archived).map(|newest| (newest.reading.vehicle_id.clone(), newest)).collect();
+        let vehicles = ids.into_iter().map(|id| {
+            let newest = newest.remove(&id);
+            self.shown(id, newest, now)
+        });
+        let vehicles = vehicles.collect();
         Ok(VehiclesPage { vehicles, next: last.filter(|_| is_full) })
     }
 
@@ -115,6 +138,14 @@ impl Fleet {
         self.archive.quarantined_payload(id).await
     }
 
+    /// Registers all of them or, with an error, none. Returns how many are new.
+    ///
+    /// # Errors
+    /// Where the archive does not take them, or there are too many.
+    pub async fn register(&self, records: Vec<(VehicleId, VehicleRecord)>, at: Timestamp) -> Result<usize, RegisterError> {
+        self.register.put(records, at).await
+    }
+
     /// How many of the vehicles in live state are in which state.
     #[must_use]
     pub fn counts(&self, now: Timestamp) -> StateCounts {
@@ -123,8 +154,8 @@ impl Fleet {
         counts
     }
 
-    fn seen(&self, newest: Arc<Assessment>, now: Timestamp) -> Vehicle {
-        let state = VehicleState::of(&newest, now, &self.settings);
-        Vehicle { newest, state }
+    fn shown(&self, vehicle_id: VehicleId, newest: Option<Arc<Assessment>>, now: Timestamp) -> Vehicle {
+        let state = newest.as_ref().map_or(VehicleState::Offline, |newest| VehicleState::of(newest, now, &self.settings));
+        Vehicle { record: self.register.get(&vehicle_id), vehicle_id, newest, state }
     }
 }

@@ -13,6 +13,7 @@ use super::counts::Counts;
 use crate::clock;
 use crate::domain::{Delivery, Outcome, Quarantined, Reason, Receipt, SignalTable, Slot, Source, Timestamp, VehicleId};
 use crate::settings;
+use crate::storage::VehicleRegister;
 use crate::wire::Refusal;
 use crate::wire::decode::{DecodeContext, Decoded, Format, Refused, decode, quarantine};
 
@@ -83,6 +84,8 @@ pub struct Intake {
     table: Arc<SignalTable>,
     max_payload_bytes: u64,
     retention: Duration,
+    /// `None`: every vehicle may send.
+    allowed: Option<VehicleRegister>,
     counts: Counts,
 }
 
@@ -95,8 +98,16 @@ impl Intake {
             table,
             max_payload_bytes: settings.max_payload.bytes(),
             retention: settings.retention.duration(),
+            allowed: None,
             counts: Counts::default(),
         }
+    }
+
+    /// From now on, messages of vehicles that are not in `register` are quarantined.
+    #[must_use]
+    pub fn only_from(mut self, register: VehicleRegister) -> Self {
+        self.allowed = Some(register);
+        self
     }
 
     /// Returns once everything in the message is durable; waits as long as lanes are full.
@@ -174,6 +185,10 @@ impl Intake {
                 return pend(Slot::of(message.vehicle_id), message.source, refused(message, received_at, &refusal));
             }
         };
+        if self.allowed.as_ref().is_some_and(|allowed| !allowed.is_registered(&vehicle_id)) {
+            let refusal = Refusal::new(Reason::VehicleNotAllowed, "nobody registered this vehicle".to_owned());
+            return pend(vehicle_id.slot(), message.source, refused(message, received_at, &refusal));
+        }
         let context = DecodeContext {
             vehicle_id: &vehicle_id,
             received_at,
@@ -211,4 +226,31 @@ fn refused(message: &Message<'_>, received_at: Timestamp, refusal: &Refusal) -> 
     let Message { source, vehicle_id, ref payload, .. } = *message;
     let quarantined = quarantine(Refused { payload, vehicle_id, received_at, source, index: 0 }, refusal);
     Decoded { readings: Vec::new(), quarantined: vec![quarantined] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::VehicleRecord;
+    use crate::ingest::fixtures::{Lanes, a_reading, keep};
+    use crate::storage::SqliteArchive;
+
+    #[tokio::test]
+    async fn with_an_allow_list_only_registered_vehicles_are_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = SqliteArchive::open(&folder.path().join("archive.sqlite"), Arc::default()).await.unwrap();
+        let register = VehicleRegister::open(archive).await.unwrap();
+        register.put(vec![(VehicleId::new("known").unwrap(), VehicleRecord::default())], clock::now()).await.unwrap();
+        let Lanes { intake, mut deliveries } = Lanes::open();
+        let intake = Arc::into_inner(intake).unwrap().only_from(register);
+        for (vehicle_id, accepted, reason) in [("known", 1, None), ("stranger", 0, Some("vehicle_not_allowed"))] {
+            let payload = Bytes::from(a_reading(1));
+            let message = Message { source: Source::Mqtt, vehicle_id, payload, format: None };
+            let mut pending = intake.begin(&message).await.unwrap();
+            keep(deliveries.recv().await.unwrap());
+            let answer = intake.settle(&mut pending).await.unwrap();
+            let refused = answer.quarantined.first().map(|one| one.reason);
+            assert_eq!((answer.accepted, refused), (accepted, reason), "{vehicle_id}");
+        }
+    }
 }

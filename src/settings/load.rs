@@ -194,7 +194,7 @@ fn describe(value: &Value) -> &'static str {
 /// The nearest of all known keys, whichever section it is in: a right key in the wrong section is the commonest mistake.
 fn suggest(defaults: &Table, path: &[String]) -> String {
     let mut known = Vec::new();
-    collect_keys(defaults, String::new(), &mut known);
+    collect_keys(defaults, "", &mut known);
     let wanted = path.join(".");
     let last = path.last().map_or("", String::as_str);
     let distance = |key: &String| {
@@ -208,11 +208,11 @@ fn suggest(defaults: &Table, path: &[String]) -> String {
     }
 }
 
-fn collect_keys(table: &Table, prefix: String, into: &mut Vec<String>) {
+fn collect_keys(table: &Table, prefix: &str, into: &mut Vec<String>) {
     for (key, value) in table {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match value {
-            Value::Table(inner) => collect_keys(inner, path, into),
+            Value::Table(inner) => collect_keys(inner, &path, into),
             _ => into.push(path),
         }
     }

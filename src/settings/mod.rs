@@ -82,6 +82,8 @@ pub struct Ingest {
     pub max_payload: ByteSize,
     /// Readings that are older are quarantined; what is stored is kept this long.
     pub retention: Interval,
+    /// Messages of vehicles that nobody registered are quarantined.
+    pub only_registered: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -234,7 +236,7 @@ impl Default for Broker {
 
 impl Default for Ingest {
     fn default() -> Self {
-        Self { max_payload: ByteSize::from_kib(256), retention: Interval::from_days(400) }
+        Self { max_payload: ByteSize::from_kib(256), retention: Interval::from_days(400), only_registered: false }
     }
 }
 

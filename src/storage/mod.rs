@@ -4,9 +4,11 @@ pub mod archive_writer;
 mod error;
 pub mod retention;
 mod sqlite;
+mod vehicle_register;
 
 pub use error::ArchiveError;
 pub use sqlite::{
     ArchiveRecord, ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage, ReadingCursor,
     ReadingsPage, ReadingsQuery, SqliteArchive, Stored, file_of,
 };
+pub use vehicle_register::{CsvError, RegisterError, VehicleRegister, read_vehicles_csv};

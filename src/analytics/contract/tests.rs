@@ -1,3 +1,5 @@
+//! Tests of `contract`.
+
 use super::*;
 
 fn metadata(changes: &[(&str, &str)]) -> BTreeMap<String, String> {

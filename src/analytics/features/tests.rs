@@ -1,3 +1,5 @@
+//! Tests of `features`.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

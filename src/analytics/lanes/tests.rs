@@ -1,3 +1,5 @@
+//! Tests of `lanes`.
+
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 

@@ -1,3 +1,5 @@
+//! Tests of `model`.
+
 use super::*;
 use crate::analytics::fixtures::{model_file, runtime};
 

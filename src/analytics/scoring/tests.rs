@@ -1,3 +1,5 @@
+//! Tests of `scoring`.
+
 use super::*;
 use crate::analytics::fixtures::{at, model, reading_at};
 use crate::analytics::window::WindowLimits;

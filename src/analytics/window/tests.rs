@@ -1,3 +1,5 @@
+//! Tests of `window`.
+
 use proptest::prelude::*;
 
 use super::*;

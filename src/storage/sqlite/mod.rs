@@ -13,6 +13,7 @@ mod row;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
+mod vehicle_records;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +41,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "readings", include_str!("../../../migrations/sqlite/0001_readings.sql")),
     (2, "quarantine", include_str!("../../../migrations/sqlite/0002_quarantine.sql")),
     (3, "minutes_of_hour", include_str!("../../../migrations/sqlite/0003_minutes_of_hour.sql")),
+    (4, "vehicle_records", include_str!("../../../migrations/sqlite/0004_vehicle_records.sql")),
 ];
 
 /// Connections for questions. More questions than that wait for each other, never for the writer.

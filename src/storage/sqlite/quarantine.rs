@@ -127,6 +127,8 @@ pub struct QuarantinePage {
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuarantinedMessage {
     pub id: i64,
+    /// When it was taken in after all.
+    pub replayed_at: Option<Timestamp>,
     pub message: Quarantined,
 }
 
@@ -156,6 +158,31 @@ impl SqliteArchive {
         Ok(QuarantinePage { messages, next })
     }
 
+    /// Messages to be decoded again, oldest first, behind `query.after`. Taking one in twice does no harm: its readings are duplicates
+    /// then. So mark it only once its readings are durable.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn replayable(&self, query: &QuarantineQuery) -> Result<QuarantinePage, ArchiveError> {
+        let select = sqlx::query_as(REPLAYABLE).bind(query.after.map_or(0, |cursor| cursor.0)).bind(i64::from(query.limit));
+        let select = select.bind(query.reason.map(Reason::code));
+        let rows: Vec<Columns> = select.fetch_all(&self.0.readers).await.map_err(database_error("list what can be replayed"))?;
+        let is_full = rows.len() == query.limit as usize;
+        let messages: Vec<_> = rows.into_iter().map(message).collect::<Result<_, ArchiveError>>()?;
+        let next = messages.last().filter(|_| is_full).map(|last| QuarantineCursor(last.id));
+        Ok(QuarantinePage { messages, next })
+    }
+
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn mark_replayed(&self, ids: &[i64], at: Timestamp) -> Result<(), ArchiveError> {
+        let _one_writer = self.0.memory.lock().await;
+        let ids = serde_json::to_string(ids).expect("numbers are JSON");
+        let mark = "update quarantine set replayed_at = ?1 where id in (select value from json_each(?2))";
+        let mark = sqlx::query(mark).bind(at.as_micros()).bind(ids).execute(&self.0.writer).await;
+        mark.map(|_done| ()).map_err(database_error("mark what was replayed"))
+    }
+
     /// All that were ever refused, by reason.
     ///
     /// # Errors
@@ -179,18 +206,27 @@ impl SqliteArchive {
     }
 }
 
-const LIST: &str = "select id, received_at, source, vehicle_id, reason, detail, item, payload_bytes, payload
+const LIST: &str = "select id, received_at, source, vehicle_id, reason, detail, item, payload_bytes, payload, replayed_at
     from quarantine where id < ?1 order by id desc limit ?2";
-const LIST_BY_REASON: &str = "select id, received_at, source, vehicle_id, reason, detail, item, payload_bytes, payload
+const LIST_BY_REASON: &str =
+    "select id, received_at, source, vehicle_id, reason, detail, item, payload_bytes, payload, replayed_at
     from quarantine where id < ?1 and reason = ?3 order by id desc limit ?2";
 
-type Columns = (i64, i64, String, String, String, String, u32, i64, Vec<u8>);
+/// Those of ?3 (null: any reason) that were kept whole, can be decoded again and were not yet. What came out of the journal is no
+/// message of a vehicle.
+const REPLAYABLE: &str = "select id, received_at, source, vehicle_id, reason, detail, item, payload_bytes, payload, replayed_at
+    from quarantine where id > ?1 and reason = coalesce(?3, reason)
+        and kept_bytes = payload_bytes and replayed_at is null and source <> 'journal'
+    order by id limit ?2";
+
+type Columns = (i64, i64, String, String, String, String, u32, i64, Vec<u8>, Option<i64>);
 
 fn message(row: Columns) -> Result<QuarantinedMessage, ArchiveError> {
-    let (id, received_at, source, vehicle_id, reason, detail, index, payload_bytes, payload) = row;
+    let (id, received_at, source, vehicle_id, reason, detail, index, payload_bytes, payload, replayed_at) = row;
     let unreadable = |column, value| ArchiveError::Unreadable { column, value };
     Ok(QuarantinedMessage {
         id,
+        replayed_at: replayed_at.map(Timestamp::from_micros),
         message: Quarantined {
             received_at: Timestamp::from_micros(received_at),
             source: Source::from_code(&source).ok_or_else(|| unreadable("quarantine.source", source))?,

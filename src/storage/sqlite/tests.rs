@@ -68,7 +68,7 @@ pub(crate) fn at(recorded_at: i64) -> Assessment {
     }
 }
 
-fn by(vehicle_id: &str, recorded_at: i64) -> Assessment {
+pub(crate) fn by(vehicle_id: &str, recorded_at: i64) -> Assessment {
     let mut assessment = at(recorded_at);
     assessment.reading.vehicle_id = VehicleId::new(vehicle_id).unwrap();
     assessment
@@ -269,22 +269,50 @@ async fn refused_messages_are_forgotten_too_and_stay_counted() {
 }
 
 #[tokio::test]
+async fn what_was_kept_whole_is_replayed_once_oldest_first() {
+    let (_folder, archive) = an_archive().await;
+    let mut cut = a_refused_message(2, b"{");
+    let mut lost = a_refused_message(3, b"{");
+    for (record, change) in [(&mut cut, true), (&mut lost, false)] {
+        let Record::Quarantined(message) = &mut record.record else { panic!("it is a refused message") };
+        if change {
+            message.payload_bytes = 100_000;
+        } else {
+            message.source = Source::Journal;
+        }
+    }
+    archive.store(&[a_refused_message(1, b"first"), cut, lost, a_refused_message(4, b"second")]).await.unwrap();
+    let query = QuarantineQuery { reason: Some(Reason::JsonSyntax), after: None, limit: 1 };
+    let first = archive.replayable(&query).await.unwrap();
+    let second = archive.replayable(&QuarantineQuery { after: first.next, ..query.clone() }).await.unwrap();
+    let payloads = [&first, &second].map(|page| page.messages[0].message.payload.clone());
+    assert_eq!(payloads, [b"first".as_slice(), b"second"]);
+    archive.mark_replayed(&[first.messages[0].id], Timestamp::from_micros(MIDNIGHT)).await.unwrap();
+    let left = archive.replayable(&QuarantineQuery { reason: None, after: None, limit: 9 }).await.unwrap();
+    assert_eq!(left.messages, second.messages);
+    let listed = archive.quarantine(&QuarantineQuery { reason: None, after: None, limit: 9 }).await.unwrap().messages;
+    assert_eq!(listed.last().unwrap().replayed_at, Some(Timestamp::from_micros(MIDNIGHT)));
+}
+
+#[tokio::test]
 async fn what_is_too_old_is_forgotten_in_steps_and_the_rest_stays() {
     let (_folder, archive) = an_archive().await;
     let batch: Vec<ArchiveRecord> = (0..300).map(|step| record(&at(MIDNIGHT + step * MINUTE))).collect();
     archive.store(&batch).await.unwrap();
+    archive.store(&[record(&by("silent", MIDNIGHT))]).await.unwrap();
     let oldest = Timestamp::from_micros(MIDNIGHT + 150 * MINUTE);
     let mut steps = Vec::new();
     while steps.last() != Some(&0) {
         steps.push(archive.forget_readings(oldest, 100).await.unwrap());
     }
-    assert_eq!(steps, [100, 50, 0]);
+    assert_eq!(steps, [100, 51, 0]);
     archive.forget_hours(oldest).await.unwrap();
     let left = history(&archive, "truck-7").await;
     assert_eq!((left.len(), left[0].reading.recorded_at), (150, oldest));
-    // One that comes late after all is found again.
-    archive.store(&[record(&at(MIDNIGHT + 1))]).await.unwrap();
-    assert_eq!(history(&archive, "truck-7").await.len(), 151);
+    assert_eq!(history(&archive, "silent").await, []);
+    // One that comes late after all is found again, though its hour was known before.
+    archive.store(&[record(&by("silent", MIDNIGHT + 1))]).await.unwrap();
+    assert_eq!(history(&archive, "silent").await.len(), 1);
 }
 
 #[tokio::test]
