@@ -1,7 +1,7 @@
 //! `odograph bench line`: starts the service and the load as processes of their own, and reads back what was kept. The figures: `report`.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,20 +43,23 @@ pub enum LineError {
     Scratch { path: PathBuf, source: std::io::Error },
     #[error("the load generator failed ({0}); the last messages of the service:\n{1}")]
     Generator(String, String),
-    #[error("{vehicles} vehicles need {vehicles} open files and some more, this process may have {limit}; raise `ulimit -n`")]
-    OpenFiles { vehicles: u32, limit: u64 },
+    #[error("{vehicles} vehicles need {needed} open files, a process may have {limit} here; raise `ulimit -n` or give fewer --vehicles")]
+    OpenFiles { vehicles: u32, needed: u64, limit: u64 },
     #[error("the service ended with {status} when it was asked to stop; its last messages:\n{messages}")]
     UncleanStop { status: std::process::ExitStatus, messages: String },
 }
 
+/// Of the service: the front door holds each socket twice (`ingest::front_door_mqtt`).
+const FILES_PER_CONNECTION: u64 = 2;
 /// Open files beside the connections: journal, archive, probes, runtime.
-const SPARE_FILES: u64 = 200;
+const SPARE_FILES: u64 = 100;
 
 impl LineBench {
     pub fn run(&self) -> Result<Report, LineError> {
         let limit = process::raise_open_files_limit().unwrap_or(1_024);
-        if u64::from(self.vehicles) + SPARE_FILES > limit {
-            return Err(LineError::OpenFiles { vehicles: self.vehicles, limit });
+        let needed = u64::from(self.vehicles) * FILES_PER_CONNECTION + SPARE_FILES;
+        if needed > limit {
+            return Err(LineError::OpenFiles { vehicles: self.vehicles, needed, limit });
         }
         let scratch = |source| LineError::Scratch { path: self.scratch.clone(), source };
         let folder = tempfile::Builder::new().prefix("odograph-bench-").tempdir_in(&self.scratch).map_err(scratch)?;
@@ -115,13 +118,18 @@ impl LineBench {
     }
 }
 
+const BLOCK_BYTES: usize = 4_096;
+
 /// How long the disk under `folder` takes to make 4 KiB durable: nothing can be acknowledged faster.
 fn median_sync_ms(folder: &Path) -> std::io::Result<f64> {
     let path = folder.join("sync");
     let mut file = File::create(&path)?;
+    file.write_all(&vec![0; TIMED_SYNCS * BLOCK_BYTES])?;
+    file.sync_all()?;
+    file.rewind()?;
     let mut times = Vec::with_capacity(TIMED_SYNCS);
     for _ in 0..TIMED_SYNCS {
-        file.write_all(&[7; 4_096])?;
+        file.write_all(&[7; BLOCK_BYTES])?;
         let since = Instant::now();
         file.sync_data()?;
         times.push(since.elapsed());

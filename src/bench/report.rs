@@ -84,7 +84,7 @@ struct Memory {
 
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Disk {
-    /// Median time to make 4 KiB durable where the data folder is.
+    /// Median time to make 4 KiB durable in a file that has its size already, as the journal does, where the data folder is.
     pub fdatasync_ms: f64,
 }
 
@@ -110,6 +110,7 @@ impl Report {
         let connected = generated.rss_connected_bytes;
         let (before, after) = (&generated.metrics_before, &generated.metrics_after);
         let grown = |name| exposition::total(after, name).unwrap_or(0.0) - exposition::total(before, name).unwrap_or(0.0);
+        let scored = grown(metrics::READINGS_SCORED);
         Self {
             schema_version: SCHEMA_VERSION,
             load: Load::new(bench, generated.payload_bytes),
@@ -132,7 +133,7 @@ impl Report {
             quarantined,
             lost: comparison.missing.saturating_sub(quarantined),
             stored_twice: comparison.stored_twice,
-            scored_share: grown(metrics::READINGS_SCORED) / grown(metrics::READINGS_ACCEPTED).max(1.0),
+            scored_share: scored / (scored + grown(metrics::READINGS_NOT_SCORED)).max(1.0),
             stored_after_ms: stored_after.as_secs_f64() * 1e3,
             peak_rss_bytes: drained.peak_rss_bytes,
             memory: Memory {
