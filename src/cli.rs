@@ -13,7 +13,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::journal::JournalError;
 use crate::settings::{Settings, SettingsError, Sources};
 
-/// Fleet telemetry with in-process anomaly scoring.
+/// Fleet telemetry with in-process anomaly scoring
 #[derive(Debug, Parser)]
 #[command(name = "odograph", version, about, max_term_width = 120, arg_required_else_help = true)]
 struct CommandLine {

@@ -43,7 +43,9 @@ pub enum LineError {
     Scratch { path: PathBuf, source: std::io::Error },
     #[error("the load generator failed ({0}); the last messages of the service:\n{1}")]
     Generator(String, String),
-    #[error("{vehicles} vehicles need {needed} open files, a process may have {limit} here; raise `ulimit -n` or give fewer --vehicles")]
+    #[error(
+        "{vehicles} vehicles need {needed} open files, a process may have {limit} here; raise `ulimit -n` or give fewer --vehicles"
+    )]
     OpenFiles { vehicles: u32, needed: u64, limit: u64 },
     #[error("the service ended with {status} when it was asked to stop; its last messages:\n{messages}")]
     UncleanStop { status: std::process::ExitStatus, messages: String },
