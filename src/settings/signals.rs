@@ -65,7 +65,7 @@ fn nearest(name: &str) -> String {
     format!("the nearest that exists is `{}`", nearest.name)
 }
 
-/// The table of a deployment. The entries were checked by [`contradictions`].
+/// The table of a deployment. The entries were checked by `contradictions`.
 #[must_use]
 pub fn signal_table(entries: &[SignalSetting]) -> SignalTable {
     let mut signals = SIGNALS.to_vec();

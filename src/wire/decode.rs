@@ -1,7 +1,7 @@
 //! Payloads from outside to checked readings: which form, what is refused and why, what is kept of it. Does not store or count:
 //! `ingest`.
 //!
-//! Both forms are read into a [`Draft`](super::decode_draft::Draft), which does every check, so that they cannot disagree.
+//! Both forms are read into a `Draft`, which does every check, so that they cannot disagree.
 
 use std::time::Duration;
 

@@ -73,7 +73,7 @@ impl Window {
     /// `saved` and `today`: what the bits of signals meant when the window was written, and what they mean now.
     ///
     /// # Errors
-    /// [`Damaged`] where the bytes are no window.
+    /// `Damaged` where the bytes are no window.
     pub fn decode(from: &mut ByteReader<'_>, saved: &SignalLayout, today: &SignalLayout) -> Result<Self, Damaged> {
         let signals = from.take_u64("signals")?;
         let flags = from.take_u8("flags")?;
