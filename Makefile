@@ -24,7 +24,7 @@ run: build ## The whole product on embedded defaults, with a simulated fleet of 
 	./target/release/odograph run --simulate 200
 
 test: $(ORT) test-servers ## Every test, against real servers that it starts itself
-	cargo test --locked --all-targets --no-fail-fast
+	cargo test --locked --lib --bins --tests --no-fail-fast
 
 check: $(ORT) ## Format, lints as errors, documentation, and every test
 	cargo fmt --check
