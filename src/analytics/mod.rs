@@ -2,6 +2,7 @@
 
 mod bytes;
 pub mod calibration;
+pub mod claim;
 pub mod contract;
 pub mod features;
 #[cfg(test)]

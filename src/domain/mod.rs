@@ -1,8 +1,10 @@
 //! The words of the product as types: no async, no I/O, no clock. Times are arguments.
 
+mod alert;
 mod assessment;
 mod codes;
 mod delivery;
+mod finding;
 mod position;
 mod quarantine;
 mod reading;
@@ -11,8 +13,10 @@ mod time;
 mod vehicle;
 mod vehicle_record;
 
+pub use alert::{Action, Alert, AlertEvent, AlertId, AlertIdError, Change, Command, Condition, Handling, OpenedBy, Verdict};
 pub use assessment::{Assessment, ModelScore, NotScored, Timing};
 pub use delivery::{Delivery, Outcome, Receipt};
+pub use finding::{AlertKey, Explained, Finding, Severity};
 pub use position::{Position, PositionError};
 pub use quarantine::{MAX_KEPT_PAYLOAD_BYTES, Quarantined, Reason, Source};
 pub use reading::{Ignition, Reading, RejectedSignal, Rejection};
