@@ -14,14 +14,15 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::alerts::watcher;
 use crate::analytics::lanes::{self, LaneInlet, LaneStart, ModelSource, TryDeliverError};
 use crate::analytics::library::find_library;
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
-use crate::fleet::{Fleet, FleetParts};
+use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
 use crate::journal::{Journal, JournalHealth, JournalMonitor};
-use crate::live::LiveState;
+use crate::live::{LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
 use crate::storage::{SqliteArchive, VehicleRegister, file_of, retention};
@@ -64,6 +65,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         retention::run(forgetting, keep, stop).await;
         Ok(())
     });
+    let open_alerts = Arc::new(OpenAlerts::default());
+    watch_alerts(&journal, &open_alerts, &table, &tasks)?;
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let inlet = lanes::start(LaneStart {
         settings: &settings.analytics,
@@ -78,6 +81,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         },
         tasks: &tasks,
     })?;
+    let commands = commands_to(inlet.clone());
     let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest);
     if settings.ingest.only_registered {
         intake = intake.only_from(register.clone());
@@ -88,7 +92,15 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let listener =
         listener.with_context(|| format!("cannot listen for HTTP on {}; choose another with --http", settings.http.address))?;
     let http = listener.local_addr()?;
-    let fleet = Fleet::new(FleetParts { live, archive: archive.clone(), register, table, settings: settings.fleet });
+    let fleet = Fleet::new(FleetParts {
+        live,
+        open_alerts,
+        commands,
+        archive: archive.clone(),
+        register,
+        table,
+        settings: settings.fleet,
+    });
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
     let dashboard = dashboard(http, fleet, monitor, archive_health, recorder.clone());
     serve(listener, dashboard::router(dashboard, ways_in), &tasks);
@@ -133,6 +145,29 @@ fn start_archive_writer(
         Ok(())
     })?;
     Ok(health)
+}
+
+/// Open alerts follow the journal, so that nobody sees one that a power cut could take back.
+fn watch_alerts(journal: &Journal, open: &Arc<OpenAlerts>, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
+    let reader = journal.reader(watcher::CURSOR)?;
+    let (open, table) = (Arc::clone(open), Arc::clone(table));
+    tasks.spawn_thread("alert watcher", move || {
+        watcher::run(reader, &table, |event| open.apply(&event));
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn commands_to(lanes: LaneInlet) -> Commands {
+    Commands::new(move |command| {
+        let lanes = lanes.clone();
+        async move {
+            match lanes.command(command).await {
+                Ok(answer) => answer.map_err(CommandFailed::Refused),
+                Err(_closed) => Err(CommandFailed::Stopping),
+            }
+        }
+    })
 }
 
 fn models(settings: &settings::Analytics) -> anyhow::Result<Vec<ModelSource>> {

@@ -18,7 +18,8 @@ pub mod tasks;
 pub mod journal; // floor 1
 pub mod wire;
 
-pub mod analytics; // floor 2
+pub mod alerts; // floor 2
+pub mod analytics;
 pub mod live;
 pub mod storage;
 

@@ -11,7 +11,8 @@ use super::scoring::Scoring;
 use super::vehicle::Vehicle;
 use super::window::{SignalLayout, WindowLimits};
 use crate::domain::{
-    Assessment, Delivery, ModelScore, NotScored, Outcome, Quarantined, Reading, SignalTable, Slot, Timestamp, Timing, VehicleId,
+    AlertEvent, Assessment, Command, CommandRefused, Delivery, ModelScore, NotScored, Outcome, Quarantined, Reading, SignalTable,
+    Slot, Timestamp, Timing, VehicleId,
 };
 use crate::journal::Batch;
 use crate::wire::record::{Assessed, RecordEncoder};
@@ -141,6 +142,20 @@ impl Lane {
         self.counters.flush();
     }
 
+    /// Does what a person wants done to an alert.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn command(&mut self, command: &Command, batch: &mut Batch) -> Result<AlertEvent, CommandRefused> {
+        let _ = batch;
+        Err(CommandRefused::NotOpen { vehicle_id: command.vehicle_id.clone(), alert_id: command.alert_id })
+    }
+
+    /// Once a second: what the clock alone changes.
+    pub fn tick(&mut self, now: Timestamp, batch: &mut Batch) {
+        let _ = (now, batch);
+    }
+
     /// Logs, at most once a minute per lane, what models failed at since the last time.
     pub fn report(&mut self, now: Timestamp) {
         self.counters.report(&mut self.scoring, now);
@@ -173,7 +188,8 @@ impl Lane {
         let owned = &mut self.vehicles[vehicle as usize];
         owned.state.note_arrival(arrival);
         let moves = matches!(timing, Timing::InOrder | Timing::Delayed);
-        let assessed = Assessed { reading: &reading, timing, scores: &self.scores, not_scored, revision: REVISION };
+        let assessed =
+            Assessed { reading: &reading, timing, scores: &self.scores, not_scored, findings: &[], revision: REVISION };
         batch.push(slot, arrival, |out| {
             let start = out.len();
             self.encoder.assessment(assessed, out);
@@ -188,7 +204,8 @@ impl Lane {
         }
         if moves {
             let scores = self.scores.clone();
-            let assessment = Assessment { reading, arrival, timing, scores, not_scored, revision: REVISION };
+            let assessment =
+                Assessment { reading, arrival, timing, scores, not_scored, findings: Vec::new(), revision: REVISION };
             if let Some(place) = owned.newest_at {
                 newest[place as usize] = assessment;
             } else {

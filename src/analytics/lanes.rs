@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use metrics::histogram;
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::features::FeatureNameError;
 use super::lane::{CHECKPOINT_GROUPS_MAX, Lane, LaneParts, RestoreError};
 use super::model::{Model, ModelError, Runtime, RuntimeError};
 use super::scoring::Scoring;
-use crate::domain::{Assessment, Delivery, SLOTS, SignalTable, Slot, Timestamp};
+use crate::domain::{AlertEvent, Assessment, Command, CommandRefused, Delivery, SLOTS, SignalTable, Slot, Timestamp};
 use crate::journal::{Batch, Journal, Recovery};
 use crate::settings;
 use crate::tasks::Tasks;
@@ -86,7 +86,15 @@ pub enum StartError {
 #[derive(Debug)]
 enum Message {
     Delivery(Delivery),
+    Command(Ordered),
     Tick(Timestamp),
+}
+
+/// A command, and where its answer is waited for.
+#[derive(Debug)]
+struct Ordered {
+    command: Command,
+    answer: oneshot::Sender<Result<AlertEvent, CommandRefused>>,
 }
 
 impl LaneInlet {
@@ -105,8 +113,21 @@ impl LaneInlet {
     pub fn try_deliver(&self, delivery: Delivery) -> Result<(), TryDeliverError> {
         self.of(delivery.slot).try_send(Message::Delivery(delivery)).map_err(|error| match error {
             TrySendError::Full(Message::Delivery(delivery)) => TryDeliverError::Full(delivery),
-            TrySendError::Full(Message::Tick(_)) | TrySendError::Closed(_) => TryDeliverError::Closed(Closed),
+            TrySendError::Full(Message::Command(_) | Message::Tick(_)) | TrySendError::Closed(_) => {
+                TryDeliverError::Closed(Closed)
+            }
         })
+    }
+
+    /// Waits until the change is durable.
+    ///
+    /// # Errors
+    /// Where the lane has ended, or could not promise anything.
+    pub async fn command(&self, command: Command) -> Result<Result<AlertEvent, CommandRefused>, Closed> {
+        let (answer, answered) = oneshot::channel();
+        let lane = self.of(command.vehicle_id.slot());
+        lane.send(Message::Command(Ordered { command, answer })).await.map_err(|_| Closed)?;
+        answered.await.map_err(|_| Closed)
     }
 
     fn of(&self, slot: Slot) -> &mpsc::Sender<Message> {
@@ -257,6 +278,7 @@ impl LaneThread {
         let step_seconds = histogram!(names::LANE_STEP_SECONDS);
         let mut messages = Vec::with_capacity(self.batch_max);
         let mut deliveries = Vec::with_capacity(self.batch_max);
+        let mut commands = Vec::new();
         let mut newest = Vec::new();
         let mut batch = Batch::new();
         let mut next_group = 0;
@@ -265,6 +287,7 @@ impl LaneThread {
             for message in messages.drain(..) {
                 match message {
                     Message::Delivery(delivery) => deliveries.push(delivery),
+                    Message::Command(ordered) => commands.push(ordered),
                     Message::Tick(now) => tick = Some(now),
                 }
             }
@@ -276,8 +299,20 @@ impl LaneThread {
                 newest.clear();
                 batch = self.journal.submit(batch)?;
             }
+            for Ordered { command, answer } in commands.drain(..) {
+                match self.lane.command(&command, &mut batch) {
+                    Ok(event) => batch.then(move || drop(answer.send(Ok(event)))),
+                    Err(refused) => drop(answer.send(Err(refused))),
+                }
+            }
             if let Some(now) = tick {
+                self.lane.tick(now, &mut batch);
                 self.lane.report(now);
+            }
+            if !batch.is_empty() {
+                batch = self.journal.submit(batch)?;
+            }
+            if tick.is_some() {
                 self.save(next_group)?;
                 next_group = (next_group + 1) % self.lane.checkpoint_groups();
             }

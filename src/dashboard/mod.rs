@@ -1,5 +1,7 @@
 //! HTTP: the API, health, metrics and the page. Thinks nothing of its own: it asks `fleet`.
 
+mod alert_forms;
+mod alerts;
 mod api;
 mod forms;
 mod guard;

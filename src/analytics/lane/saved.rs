@@ -96,7 +96,9 @@ impl Lane {
             let newest = |error| RestoreError::Newest { vehicle_id: owned.id.clone(), error };
             match decode_record(record, arrival, &self.table) {
                 Ok(Record::Assessment(assessment)) => Some(Ok(*assessment)),
-                Ok(Record::Quarantined(_)) => Some(Err(newest(RecordError::Field { field: "assessment" }))),
+                Ok(Record::Quarantined(_) | Record::AlertEvent(_)) => {
+                    Some(Err(newest(RecordError::Field { field: "assessment" })))
+                }
                 Err(error) => Some(Err(newest(error))),
             }
         })

@@ -81,7 +81,7 @@ impl Line {
     pub fn assessments(&self) -> Vec<Assessment> {
         let assessments = self.records().into_iter().filter_map(|record| match record {
             Record::Assessment(assessment) => Some(*assessment),
-            Record::Quarantined(_) => None,
+            Record::Quarantined(_) | Record::AlertEvent(_) => None,
         });
         assessments.collect()
     }
