@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -30,6 +30,8 @@ use crate::tasks::Tasks;
 
 /// The recorder folds what histograms have collected this often; without it they grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// Readings of one lane step.
+const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 /// Models that are part of the binary; they score where the settings name none.
 const SHIPPED_MODELS: &[(&str, &[u8])] =
     &[("models/drive_autoencoder/drive_autoencoder.onnx", include_bytes!("../models/drive_autoencoder/drive_autoencoder.onnx"))];
@@ -46,7 +48,11 @@ pub struct Addresses {
 /// Runs until the process is told to stop, then until everything that was acknowledged is stored. `ready` is called once, with tasks
 /// that end when the process does.
 pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> anyhow::Result<()> {
-    let recorder = PrometheusBuilder::new().install_recorder()?;
+    let recorder = PrometheusBuilder::new();
+    // As buckets they are exact over any span; a summary would forget, and hold what happened before.
+    let recorder =
+        recorder.set_buckets_for_metric(Matcher::Full(crate::metrics::LANE_BATCH_READINGS.to_owned()), BATCH_BUCKETS)?;
+    let recorder = recorder.install_recorder()?;
     crate::metrics::describe();
     let tasks = Tasks::default();
     let table = Arc::new(settings::signal_table(&settings.signals));

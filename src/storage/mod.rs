@@ -9,6 +9,7 @@ mod vehicle_register;
 pub use error::ArchiveError;
 pub use sqlite::{
     AlertCursor, AlertHistory, AlertsPage, AlertsQuery, ArchiveRecord, ExportedPayload, QuarantineCursor, QuarantinePage,
-    QuarantineQuery, QuarantinedMessage, ReadingCursor, ReadingsPage, ReadingsQuery, SqliteArchive, Stored, file_of,
+    QuarantineQuery, QuarantinedMessage, ReadingCursor, ReadingsPage, ReadingsQuery, SqliteArchive, Stored, StoredConfiguration,
+    file_of,
 };
 pub use vehicle_register::{CsvError, RegisterError, VehicleRegister, read_vehicles_csv};
