@@ -1,5 +1,6 @@
 //! Turns readings into assessments: windows, features, models, lanes. Does no I/O.
 
+pub mod alerting;
 mod bytes;
 pub mod calibration;
 pub mod claim;
@@ -12,6 +13,7 @@ pub mod lanes;
 pub mod library;
 pub mod model;
 pub mod onnx_file;
+pub mod rules;
 pub mod scoring;
 pub mod vehicle;
 pub mod window;

@@ -1,0 +1,3 @@
+//! Rules.
+
+pub const SILENT_VEHICLE: &str = "silent_vehicle";
