@@ -78,6 +78,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         settings: &settings.analytics,
         table: Arc::clone(&table),
         models: models(&settings.analytics)?,
+        checks: Arc::default(),
         library: find_library(&settings.analytics.onnxruntime),
         journal,
         recovery,

@@ -42,6 +42,7 @@ fn allocations(models: &[&str]) -> usize {
         LaneParts {
             scoring: Scoring::new(models.iter().map(|name| load(name, &table)).collect(), &table, VEHICLES).unwrap(),
             table,
+            checks: Arc::default(),
             window_bytes: 64 << 10,
             checkpoint_groups: 10,
         },

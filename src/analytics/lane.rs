@@ -1,33 +1,36 @@
 //! One lane's work on one batch: place every reading in its window, score all of them together, encode what came of it. Waits for
 //! nothing and reads no clock: `lanes` brings the deliveries and the time.
 
+mod alerts;
 mod counters;
 mod saved;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::alerting::{Seen, Tail};
+use super::checks::{At, Checks};
+use super::claim::Claim;
 use super::scoring::Scoring;
 use super::vehicle::Vehicle;
 use super::window::{SignalLayout, WindowLimits};
 use crate::domain::{
-    AlertEvent, Assessment, Command, CommandRefused, Delivery, ModelScore, NotScored, Outcome, Quarantined, Reading, SignalTable,
-    Slot, Timestamp, Timing, VehicleId,
+    AlertEvent, Assessment, Delivery, Finding, ModelScore, NotScored, Outcome, Quarantined, Reading, SignalTable, Slot,
+    Timestamp, Timing, VehicleId,
 };
 use crate::journal::Batch;
 use crate::wire::record::{Assessed, RecordEncoder};
 
+pub use alerts::Obeyed;
 pub use counters::LaneCounters;
 pub use saved::{CHECKPOINT_GROUPS_MAX, RestoreError};
-
-/// Of the configuration, as long as there is one per process.
-const REVISION: u64 = 1;
 
 /// What a lane needs from outside.
 #[derive(Debug)]
 pub struct LaneParts {
     pub table: Arc<SignalTable>,
     pub scoring: Scoring,
+    pub checks: Arc<Checks>,
     pub window_bytes: usize,
     /// Vehicles are saved in this many groups, one after another.
     pub checkpoint_groups: usize,
@@ -39,6 +42,7 @@ pub struct Lane {
     table: Arc<SignalTable>,
     encoder: RecordEncoder,
     scoring: Scoring,
+    checks: Arc<Checks>,
     limits: WindowLimits,
     layout: SignalLayout,
     index: HashMap<VehicleId, u32>,
@@ -51,6 +55,18 @@ pub struct Lane {
     found: Vec<Found>,
     /// Scores of one reading; used again.
     scores: Vec<ModelScore>,
+    /// What checks said in the first pass, reading by reading; used again.
+    waiting_claims: VecDeque<Claim>,
+    /// All claims of one reading; used again.
+    claims: Vec<Claim>,
+    /// What is kept of them; used again.
+    findings: Vec<Finding>,
+    /// Changes of one vehicle's alerts; used again.
+    events: Vec<AlertEvent>,
+    /// Changes of all alerts in the last batch or tick.
+    told: Vec<AlertEvent>,
+    /// Only while the tail of the journal is replayed.
+    tail: Tail,
     /// Vehicles with an entry in the list of newest assessments, in its order; used again.
     published: Vec<u32>,
 }
@@ -75,7 +91,7 @@ struct SlotState {
 #[derive(Debug, Clone, Copy)]
 enum Found {
     Duplicate,
-    Reading { vehicle: u32, timing: Timing, judged: Result<usize, NotScored> },
+    Reading { vehicle: u32, timing: Timing, judged: Result<usize, NotScored>, claims: usize },
 }
 
 impl Lane {
@@ -93,6 +109,7 @@ impl Lane {
             layout: SignalLayout::of(&parts.table),
             table: parts.table,
             scoring: parts.scoring,
+            checks: parts.checks,
             limits,
             index: HashMap::new(),
             vehicles: Vec::new(),
@@ -101,6 +118,12 @@ impl Lane {
             counters: LaneCounters::default(),
             found: Vec::new(),
             scores: Vec::new(),
+            waiting_claims: VecDeque::new(),
+            claims: Vec::new(),
+            findings: Vec::new(),
+            events: Vec::new(),
+            told: Vec::new(),
+            tail: Tail::default(),
             published: Vec::new(),
         }
     }
@@ -110,6 +133,7 @@ impl Lane {
     pub fn assess(&mut self, deliveries: &mut Vec<Delivery>, batch: &mut Batch, newest: &mut Vec<Assessment>) {
         self.scoring.clear();
         self.found.clear();
+        self.told.clear();
         for delivery in &*deliveries {
             for reading in &delivery.readings {
                 let found = self.place(delivery.slot, reading);
@@ -128,8 +152,10 @@ impl Lane {
                 next += 1;
                 match found {
                     Found::Duplicate => outcome.duplicates += 1,
-                    Found::Reading { vehicle, timing, judged } => {
+                    Found::Reading { vehicle, timing, judged, claims } => {
                         outcome.accepted += 1;
+                        self.claims.clear();
+                        self.claims.extend(self.waiting_claims.drain(..claims));
                         self.conclude(Conclusion { reading, slot: delivery.slot, vehicle, timing, judged }, batch, newest);
                     }
                 }
@@ -140,20 +166,6 @@ impl Lane {
             self.vehicles[vehicle as usize].newest_at = None;
         }
         self.counters.flush();
-    }
-
-    /// Does what a person wants done to an alert.
-    ///
-    /// # Errors
-    /// Why nothing was changed.
-    pub fn command(&mut self, command: &Command, batch: &mut Batch) -> Result<AlertEvent, CommandRefused> {
-        let _ = batch;
-        Err(CommandRefused::NotOpen { vehicle_id: command.vehicle_id.clone(), alert_id: command.alert_id })
-    }
-
-    /// Once a second: what the clock alone changes.
-    pub fn tick(&mut self, now: Timestamp, batch: &mut Batch) {
-        let _ = (now, batch);
     }
 
     /// Logs, at most once a minute per lane, what models failed at since the last time.
@@ -174,7 +186,19 @@ impl Lane {
             (_, None) => Err(NotScored::BeforeWindow),
             (timing, Some(step)) => Ok(self.scoring.add(&state.window, step, timing)),
         };
-        Found::Reading { vehicle, timing: placed.timing, judged }
+        self.claims.clear();
+        if let (Timing::InOrder | Timing::Delayed, Some(step)) = (placed.timing, placed.step) {
+            self.check(vehicle, reading, step);
+        }
+        let claims = self.claims.len();
+        self.waiting_claims.extend(self.claims.drain(..));
+        Found::Reading { vehicle, timing: placed.timing, judged, claims }
+    }
+
+    /// What checks say, as the window shows it now, goes to `self.claims`.
+    fn check(&mut self, vehicle: u32, reading: &Reading, step: usize) {
+        let Vehicle { window, memory, .. } = &mut self.vehicles[vehicle as usize].state;
+        self.checks.check(&At { window, step, reading, record: None }, memory, &mut self.claims);
     }
 
     /// Last pass: one frame, the newest state, the newest assessment.
@@ -188,24 +212,27 @@ impl Lane {
         let owned = &mut self.vehicles[vehicle as usize];
         owned.state.note_arrival(arrival);
         let moves = matches!(timing, Timing::InOrder | Timing::Delayed);
+        let revision = self.checks.revision;
+        self.findings.clear();
+        self.findings.extend(self.claims.iter().filter_map(Claim::finding));
         let assessed =
-            Assessed { reading: &reading, timing, scores: &self.scores, not_scored, findings: &[], revision: REVISION };
+            Assessed { reading: &reading, timing, scores: &self.scores, not_scored, findings: &self.findings, revision };
         batch.push(slot, arrival, |out| {
             let start = out.len();
             self.encoder.assessment(assessed, out);
             if moves {
                 owned.state.set_newest(&out[start..], arrival);
+                owned.state.hear(&reading, arrival);
             }
         });
-        if !owned.has_changed {
-            owned.has_changed = true;
-            let groups = self.changed.len();
-            self.changed[group_of(slot, groups)].push(vehicle);
-        }
+        self.note_change(vehicle, slot);
+        let seen = Seen { vehicle_id: &reading.vehicle_id, reading: &reading, timing, arrival, configuration: revision };
+        self.observe(vehicle, &seen);
+        self.write_events(vehicle, batch);
         if moves {
-            let scores = self.scores.clone();
-            let assessment =
-                Assessment { reading, arrival, timing, scores, not_scored, findings: Vec::new(), revision: REVISION };
+            let (scores, findings) = (self.scores.clone(), self.findings.clone());
+            let owned = &mut self.vehicles[vehicle as usize];
+            let assessment = Assessment { reading, arrival, timing, scores, not_scored, findings, revision };
             if let Some(place) = owned.newest_at {
                 newest[place as usize] = assessment;
             } else {
@@ -219,6 +246,16 @@ impl Lane {
     fn quarantine(&mut self, slot: Slot, quarantined: &Quarantined, batch: &mut Batch) {
         let arrival = self.take_arrival(slot);
         batch.push(slot, arrival, |out| RecordEncoder::quarantined(quarantined, out));
+    }
+
+    /// To be saved with the next checkpoint of its slot.
+    fn note_change(&mut self, vehicle: u32, slot: Slot) {
+        let owned = &mut self.vehicles[vehicle as usize];
+        if !owned.has_changed {
+            owned.has_changed = true;
+            let groups = self.changed.len();
+            self.changed[group_of(slot, groups)].push(vehicle);
+        }
     }
 
     fn take_arrival(&mut self, slot: Slot) -> u64 {

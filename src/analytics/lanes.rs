@@ -9,12 +9,14 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::alerting::CommandRefused;
+use super::checks::Checks;
 use super::features::FeatureNameError;
-use super::lane::{CHECKPOINT_GROUPS_MAX, Lane, LaneParts, RestoreError};
+use super::lane::{CHECKPOINT_GROUPS_MAX, Lane, LaneParts, Obeyed, RestoreError};
 use super::model::{Model, ModelError, Runtime, RuntimeError};
 use super::scoring::Scoring;
-use crate::domain::{AlertEvent, Assessment, Command, CommandRefused, Delivery, SLOTS, SignalTable, Slot, Timestamp};
-use crate::journal::{Batch, Journal, Recovery};
+use crate::domain::{Assessment, Command, Delivery, SLOTS, SignalTable, Slot, Timestamp};
+use crate::journal::{Batch, Journal, JournalClosed, Recovery};
 use crate::settings;
 use crate::tasks::Tasks;
 use crate::{clock, metrics as names};
@@ -33,6 +35,7 @@ pub struct LaneStart<'a, P> {
     pub settings: &'a settings::Analytics,
     pub table: Arc<SignalTable>,
     pub models: Vec<ModelSource>,
+    pub checks: Arc<Checks>,
     /// The library of ONNX Runtime; loaded only if there are models.
     pub library: PathBuf,
     pub journal: Journal,
@@ -79,6 +82,8 @@ pub enum StartError {
     Features(#[from] FeatureNameError),
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Journal(#[from] JournalClosed),
     #[error("could not start a lane's thread: {0}")]
     Thread(#[from] std::io::Error),
 }
@@ -94,7 +99,7 @@ enum Message {
 #[derive(Debug)]
 struct Ordered {
     command: Command,
-    answer: oneshot::Sender<Result<AlertEvent, CommandRefused>>,
+    answer: oneshot::Sender<Result<Obeyed, CommandRefused>>,
 }
 
 impl LaneInlet {
@@ -123,7 +128,7 @@ impl LaneInlet {
     ///
     /// # Errors
     /// Where the lane has ended, or could not promise anything.
-    pub async fn command(&self, command: Command) -> Result<Result<AlertEvent, CommandRefused>, Closed> {
+    pub async fn command(&self, command: Command) -> Result<Result<Obeyed, CommandRefused>, Closed> {
         let (answer, answered) = oneshot::channel();
         let lane = self.of(command.vehicle_id.slot());
         lane.send(Message::Command(Ordered { command, answer })).await.map_err(|_| Closed)?;
@@ -143,6 +148,13 @@ pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<LaneInl
     let count = lane_count(start.settings);
     let mut lanes = build_lanes(&start, count)?;
     restore(&mut lanes, start.recovery)?;
+    for lane in &mut lanes {
+        let mut batch = Batch::new();
+        lane.finish_replay(&mut batch);
+        if !batch.is_empty() {
+            start.journal.submit(batch)?;
+        }
+    }
     let mut publishers: Vec<Publish> = (0..count).map(&start.publish).collect();
     for (lane, publish) in lanes.iter().zip(&mut publishers) {
         publish_all(lane, publish);
@@ -199,6 +211,7 @@ fn build_lanes<P>(start: &LaneStart<'_, P>, count: usize) -> Result<Vec<Lane>, S
         let parts = LaneParts {
             table: Arc::clone(&start.table),
             scoring: Scoring::new(models, &start.table, start.settings.batch_max)?,
+            checks: Arc::clone(&start.checks),
             window_bytes: usize::try_from(start.settings.window_bytes.bytes()).unwrap_or(usize::MAX),
             checkpoint_groups: groups.clamp(1, CHECKPOINT_GROUPS_MAX),
         };
@@ -301,7 +314,7 @@ impl LaneThread {
             }
             for Ordered { command, answer } in commands.drain(..) {
                 match self.lane.command(&command, &mut batch) {
-                    Ok(event) => batch.then(move || drop(answer.send(Ok(event)))),
+                    Ok(obeyed) => batch.then(move || drop(answer.send(Ok(obeyed)))),
                     Err(refused) => drop(answer.send(Err(refused))),
                 }
             }

@@ -3,6 +3,7 @@
 pub mod alerting;
 mod bytes;
 pub mod calibration;
+pub mod checks;
 pub mod claim;
 pub mod contract;
 pub mod features;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::{Alert, AlertEvent, Explained, Timestamp, VehicleId, Verdict};
+use crate::domain::{Alert, Explained, Timestamp, VehicleId, Verdict};
 use crate::storage::AlertHistory;
 
 #[derive(Debug, Serialize)]
@@ -40,15 +40,6 @@ struct ExplainedForm<'a> {
     normal: Option<f64>,
     cohort_normal: Option<f64>,
     contribution: f64,
-}
-
-/// An alert with what changed last; `event_id` names the change for whoever must not hear of it twice.
-#[derive(Debug, Serialize)]
-pub struct AlertEventForm<'a> {
-    event_id: String,
-    change: &'static str,
-    at: Timestamp,
-    alert: AlertForm<'a>,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,17 +90,6 @@ impl<'a> ExplainedForm<'a> {
     fn new(from: &'a Explained) -> Self {
         let Explained { feature, value, normal, cohort_normal, contribution } = from;
         Self { feature, value: *value, normal: *normal, cohort_normal: *cohort_normal, contribution: *contribution }
-    }
-}
-
-impl<'a> AlertEventForm<'a> {
-    pub fn new(event: &'a AlertEvent) -> Self {
-        Self {
-            event_id: format!("{}-{}", event.alert.alert_id, event.alert.revision),
-            change: event.change.code(),
-            at: event.at,
-            alert: AlertForm::new(&event.alert),
-        }
     }
 }
 

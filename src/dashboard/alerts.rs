@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::alert_forms::{AlertEventForm, AlertForm, AlertHistoryForm};
+use super::alert_forms::{AlertForm, AlertHistoryForm};
 use super::api::{A_CURSOR, A_TIME, Page, vehicle_id};
 use super::parameters::Parameters;
 use super::problem::Problem;
@@ -88,8 +88,8 @@ pub async fn command(
     let note = form.text(form.note.as_ref(), "note", MAX_NOTE_CHARACTERS)?;
     let alert = find(&fleet, &id).await?;
     let command = Command { vehicle_id: alert.vehicle_id, alert_id: alert.alert_id, action, by, note, at: now };
-    let event = fleet.command(command).await?;
-    Ok(Json(AlertEventForm::new(&event)).into_response())
+    let obeyed = fleet.command(command).await?;
+    Ok(Json(json!({"changed": obeyed.event.is_some(), "alert": AlertForm::new(&obeyed.alert)})).into_response())
 }
 
 impl CommandForm {

@@ -8,9 +8,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::analytics::alerting::CommandRefused;
+use crate::analytics::lane::Obeyed;
 use crate::domain::{
-    AlertEvent, Assessment, Change, Command, CommandRefused, Condition, Handling, Ignition, ModelScore, Position, Quarantined,
-    Reading, SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
+    AlertEvent, Assessment, Change, Command, Condition, Handling, Ignition, ModelScore, Position, Quarantined, Reading,
+    SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
 };
 use crate::fleet::{CommandFailed, Commands, FleetParts};
 use crate::live::{LiveState, OpenAlerts};
@@ -72,14 +74,14 @@ async fn a_server() -> Server {
 }
 
 /// In place of a lane, which has tests of its own.
-fn acknowledged(open_alerts: &OpenAlerts, command: &Command) -> Result<AlertEvent, CommandFailed> {
-    let refused = || CommandRefused::NotOpen { vehicle_id: command.vehicle_id.clone(), alert_id: command.alert_id };
+fn acknowledged(open_alerts: &OpenAlerts, command: &Command) -> Result<Obeyed, CommandFailed> {
+    let refused = || CommandRefused::NoSuchAlert { alert_id: command.alert_id };
     let mut alert = (*open_alerts.get(command.alert_id).ok_or_else(refused)?).clone();
     (alert.handling, alert.acknowledged_by) = (Handling::Acknowledged, Some(command.by.clone()));
     alert.revision += 1;
-    let event = AlertEvent { change: Change::Acknowledged, at: command.at, alert };
+    let event = AlertEvent { change: Change::Acknowledged, at: command.at, alert: alert.clone() };
     open_alerts.apply(&event);
-    Ok(event)
+    Ok(Obeyed { alert, event: Some(event) })
 }
 
 impl Server {

@@ -134,17 +134,6 @@ pub struct Command {
     pub at: Timestamp,
 }
 
-/// Why a command changed nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommandRefused {
-    #[error(
-        "there is no open alert {alert_id} of vehicle {vehicle_id}; one that is over and resolved cannot be handled any more"
-    )]
-    NotOpen { vehicle_id: VehicleId, alert_id: AlertId },
-    #[error("alert {alert_id} was resolved already")]
-    Resolved { alert_id: AlertId },
-}
-
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     Acknowledge,

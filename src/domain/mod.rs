@@ -13,9 +13,7 @@ mod time;
 mod vehicle;
 mod vehicle_record;
 
-pub use alert::{
-    Action, Alert, AlertEvent, AlertId, AlertIdError, Change, Command, CommandRefused, Condition, Handling, OpenedBy, Verdict,
-};
+pub use alert::{Action, Alert, AlertEvent, AlertId, AlertIdError, Change, Command, Condition, Handling, OpenedBy, Verdict};
 pub use assessment::{Assessment, ModelScore, NotScored, Timing};
 pub use delivery::{Delivery, Outcome, Receipt};
 pub use finding::{AlertKey, Explained, Finding, Severity};

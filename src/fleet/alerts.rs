@@ -6,10 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::Fleet;
-use crate::domain::{Alert, AlertEvent, AlertId, Command, CommandRefused, Condition};
+use crate::analytics::alerting::CommandRefused;
+use crate::analytics::lane::Obeyed;
+use crate::domain::{Alert, AlertId, Command, Condition};
 use crate::storage::{AlertCursor, AlertHistory, AlertsPage, AlertsQuery, ArchiveError};
 
-type Answer = Pin<Box<dyn Future<Output = Result<AlertEvent, CommandFailed>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Obeyed, CommandFailed>> + Send>>;
 
 /// Takes commands to the lanes. The answer comes once the change is durable.
 #[derive(Clone)]
@@ -26,7 +28,7 @@ pub enum CommandFailed {
 impl Commands {
     pub fn new<F>(send: impl Fn(Command) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Result<AlertEvent, CommandFailed>> + Send + 'static,
+        F: Future<Output = Result<Obeyed, CommandFailed>> + Send + 'static,
     {
         Self(Arc::new(move |command| Box::pin(send(command))))
     }
@@ -79,7 +81,7 @@ impl Fleet {
 
     /// # Errors
     /// Where the alert cannot be handled so, or the process is stopping.
-    pub async fn command(&self, command: Command) -> Result<AlertEvent, CommandFailed> {
+    pub async fn command(&self, command: Command) -> Result<Obeyed, CommandFailed> {
         (self.commands.0)(command).await
     }
 }

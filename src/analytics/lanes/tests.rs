@@ -40,6 +40,7 @@ impl Line {
             settings,
             table: Arc::default(),
             models: models.iter().map(source).collect(),
+            checks: Arc::default(),
             library: library.to_owned(),
             journal,
             recovery,

@@ -61,6 +61,7 @@ impl Line {
             let parts = LaneParts {
                 table: Arc::clone(&self.table),
                 scoring: Scoring::new(models, &self.table, 16).unwrap(),
+                checks: Arc::default(),
                 window_bytes: 64 << 10,
                 checkpoint_groups: GROUPS,
             };
