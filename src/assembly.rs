@@ -15,7 +15,8 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::alerts::watcher;
-use crate::analytics::lanes::{self, LaneInlet, LaneStart, ModelSource, TryDeliverError};
+use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
+use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
 use crate::analytics::library::find_library;
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
@@ -74,12 +75,10 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let open_alerts = Arc::new(OpenAlerts::default());
     watch_alerts(&journal, &open_alerts, &table, &tasks)?;
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
+    let mut blueprint = blueprint(&settings, &table)?;
+    blueprint.records = records_of(&register);
     let inlet = lanes::start(LaneStart {
-        settings: &settings.analytics,
-        table: Arc::clone(&table),
-        models: models(&settings.analytics)?,
-        checks: Arc::default(),
-        library: find_library(&settings.analytics.onnxruntime),
+        blueprint: &blueprint,
         journal,
         recovery,
         publish: |lane| {
@@ -165,6 +164,11 @@ fn watch_alerts(journal: &Journal, open: &Arc<OpenAlerts>, table: &Arc<SignalTab
     Ok(())
 }
 
+fn records_of(register: &VehicleRegister) -> Records {
+    let asked = register.clone();
+    Records { of: Arc::new(move |id| asked.get(id)), generation: register.generation() }
+}
+
 fn commands_to(lanes: LaneInlet) -> Commands {
     Commands::new(move |command| {
         let lanes = lanes.clone();
@@ -174,6 +178,18 @@ fn commands_to(lanes: LaneInlet) -> Commands {
                 Err(_closed) => Err(CommandFailed::Stopping),
             }
         }
+    })
+}
+
+/// What lanes are made of, less what only a running process knows.
+pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Result<Blueprint> {
+    Ok(Blueprint {
+        settings: settings.analytics.clone(),
+        table: Arc::clone(table),
+        models: models(&settings.analytics)?,
+        checks: Arc::default(),
+        records: Records::default(),
+        library: find_library(&settings.analytics.onnxruntime),
     })
 }
 

@@ -23,7 +23,8 @@ pub mod analytics;
 pub mod live;
 pub mod storage;
 
-pub mod fleet; // floor 3
+pub mod evaluation; // floor 3
+pub mod fleet;
 pub mod ingest;
 pub mod simulator;
 

@@ -33,6 +33,12 @@ impl Checks {
         let _ = (at, memory, claims);
     }
 
+    /// For whoever wants to know what models find alone.
+    #[must_use]
+    pub fn without_rules(&self) -> Self {
+        Self { revision: self.revision }
+    }
+
     /// Whether nothing came for longer than this vehicle's silence may last, by our clock; not of a vehicle that is parked.
     #[must_use]
     pub fn silence(&self, vehicle: &Vehicle, now: Timestamp) -> Option<Claim> {

@@ -7,8 +7,10 @@ mod saved;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::alerting::{Seen, Tail};
+use super::blueprint::Records;
 use super::checks::{At, Checks};
 use super::claim::Claim;
 use super::scoring::Scoring;
@@ -16,7 +18,7 @@ use super::vehicle::Vehicle;
 use super::window::{SignalLayout, WindowLimits};
 use crate::domain::{
     AlertEvent, Assessment, Delivery, Finding, ModelScore, NotScored, Outcome, Quarantined, Reading, SignalTable, Slot,
-    Timestamp, Timing, VehicleId,
+    Timestamp, Timing, VehicleId, VehicleRecord,
 };
 use crate::journal::Batch;
 use crate::wire::record::{Assessed, RecordEncoder};
@@ -31,6 +33,7 @@ pub struct LaneParts {
     pub table: Arc<SignalTable>,
     pub scoring: Scoring,
     pub checks: Arc<Checks>,
+    pub records: Records,
     pub window_bytes: usize,
     /// Vehicles are saved in this many groups, one after another.
     pub checkpoint_groups: usize,
@@ -43,6 +46,9 @@ pub struct Lane {
     encoder: RecordEncoder,
     scoring: Scoring,
     checks: Arc<Checks>,
+    records: Records,
+    /// Of the records that the vehicles hold.
+    records_generation: u64,
     limits: WindowLimits,
     layout: SignalLayout,
     index: HashMap<VehicleId, u32>,
@@ -75,6 +81,7 @@ pub struct Lane {
 struct Owned {
     id: VehicleId,
     slot: Slot,
+    record: Option<Arc<VehicleRecord>>,
     state: Vehicle,
     has_changed: bool,
     /// Where its newest assessment of this batch stands in the list to publish.
@@ -110,6 +117,8 @@ impl Lane {
             table: parts.table,
             scoring: parts.scoring,
             checks: parts.checks,
+            records_generation: parts.records.generation.load(Ordering::Acquire),
+            records: parts.records,
             limits,
             index: HashMap::new(),
             vehicles: Vec::new(),
@@ -168,6 +177,11 @@ impl Lane {
         self.counters.flush();
     }
 
+    /// From the next batch on.
+    pub fn exchange(&mut self, checks: Arc<Checks>) {
+        self.checks = checks;
+    }
+
     /// Logs, at most once a minute per lane, what models failed at since the last time.
     pub fn report(&mut self, now: Timestamp) {
         self.counters.report(&mut self.scoring, now);
@@ -197,8 +211,8 @@ impl Lane {
 
     /// What checks say, as the window shows it now, goes to `self.claims`.
     fn check(&mut self, vehicle: u32, reading: &Reading, step: usize) {
-        let Vehicle { window, memory, .. } = &mut self.vehicles[vehicle as usize].state;
-        self.checks.check(&At { window, step, reading, record: None }, memory, &mut self.claims);
+        let Owned { record, state: Vehicle { window, memory, .. }, .. } = &mut self.vehicles[vehicle as usize];
+        self.checks.check(&At { window, step, reading, record: record.as_deref() }, memory, &mut self.claims);
     }
 
     /// Last pass: one frame, the newest state, the newest assessment.
@@ -275,7 +289,8 @@ impl Lane {
     fn own(&mut self, slot: Slot, id: VehicleId, state: Vehicle) -> u32 {
         let vehicle = u32::try_from(self.vehicles.len()).expect("memory ends before 4 billion vehicles");
         self.index.insert(id.clone(), vehicle);
-        self.vehicles.push(Owned { id, slot, state, has_changed: false, newest_at: None });
+        let record = (self.records.of)(&id);
+        self.vehicles.push(Owned { id, slot, record, state, has_changed: false, newest_at: None });
         vehicle
     }
 }

@@ -1,6 +1,7 @@
 //! Turns readings into assessments: windows, features, models, lanes. Does no I/O.
 
 pub mod alerting;
+pub mod blueprint;
 mod bytes;
 pub mod calibration;
 pub mod checks;
@@ -13,6 +14,7 @@ pub mod lane;
 pub mod lanes;
 pub mod library;
 pub mod model;
+pub mod offline;
 pub mod onnx_file;
 pub mod rules;
 pub mod scoring;

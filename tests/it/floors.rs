@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("alerts", 2),
     ("ingest", 3),
     ("rpc", 3),
+    ("evaluation", 3),
     ("fleet", 3),
     ("simulator", 3),
     ("dashboard", 4),

@@ -1,5 +1,7 @@
 //! A lane's share in alerting: what checks and models say goes to the vehicle's episodes, and what changed goes to the journal.
 
+use std::sync::atomic::Ordering;
+
 use super::Lane;
 use crate::analytics::alerting::{CommandRefused, Seen, Tick};
 use crate::analytics::claim::{Claim, Level, Persistence};
@@ -35,6 +37,8 @@ impl Lane {
 
     /// Once a second: what the clock alone changes.
     pub fn tick(&mut self, now: Timestamp, batch: &mut Batch) {
+        self.told.clear();
+        self.ask_for_records();
         for vehicle in 0..self.vehicles.len() {
             let owned = &mut self.vehicles[vehicle];
             let claim = self.checks.silence(&owned.state, now);
@@ -47,6 +51,14 @@ impl Lane {
             self.events.clear();
             owned.state.episodes.tick(&tick, &mut self.events);
             self.write_events(u32::try_from(vehicle).expect("memory ends before 4 billion vehicles"), batch);
+        }
+    }
+
+    fn ask_for_records(&mut self) {
+        let generation = self.records.generation.load(Ordering::Acquire);
+        if generation != self.records_generation {
+            self.records_generation = generation;
+            self.vehicles.iter_mut().for_each(|owned| owned.record = (self.records.of)(&owned.id));
         }
     }
 

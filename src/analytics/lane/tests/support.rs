@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use crate::analytics::blueprint::Records;
 use crate::analytics::fixtures::model;
 use crate::analytics::lane::{Lane, LaneParts};
 use crate::analytics::lanes::lane_of;
@@ -62,6 +63,7 @@ impl Line {
                 table: Arc::clone(&self.table),
                 scoring: Scoring::new(models, &self.table, 16).unwrap(),
                 checks: Arc::default(),
+                records: Records::default(),
                 window_bytes: 64 << 10,
                 checkpoint_groups: GROUPS,
             };
