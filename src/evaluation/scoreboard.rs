@@ -231,6 +231,6 @@ mod tests {
         assert_eq!((result.kinds["overheating"].found, result.false_alerts), (0, 0));
         let (rate, upper) = result.false_alerts_per_1000_vehicle_days();
         // Three alerts are what zero in a row cannot exclude at 95 % (rule of three).
-        assert!(rate == 0.0 && (upper * result.vehicle_days / 1_000.0 - 3.0).abs() < 0.02, "{upper}");
+        assert!(rate == 0.0 && (upper * result.vehicle_days / 1_000.0 - 3.0).abs() < 0.05, "{upper}");
     }
 }
