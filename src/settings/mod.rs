@@ -3,6 +3,7 @@
 //! Each part gets its own section, never the whole tree. `odograph.toml` lists all of them with their defaults, and a test compares.
 
 mod load;
+mod rules;
 mod signals;
 mod units;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use load::{Mistake, SettingsError, Sources};
+pub use rules::{RuleSetting, Rules};
 pub use signals::{SignalSetting, signal_table};
 pub use units::{ByteSize, Interval};
 
@@ -33,6 +35,7 @@ pub struct Settings {
     pub live: Live,
     pub fleet: Fleet,
     pub log: Log,
+    pub rules: Rules,
     /// Signals beyond the built-in table, and `hold` for those of it.
     pub signals: Vec<SignalSetting>,
 }
@@ -181,6 +184,7 @@ impl Settings {
         );
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
         problems.extend(signals::contradictions(&self.signals));
+        problems.extend(self.rules.problems());
         problems
     }
 }
@@ -203,6 +207,7 @@ impl Default for Settings {
             live: Live::default(),
             fleet: Fleet::default(),
             log: Log::default(),
+            rules: Rules::default(),
             signals: Vec::new(),
         }
     }

@@ -1,0 +1,1 @@
+//! Rules on their own, on healthy fleets and on real drives.
