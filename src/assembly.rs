@@ -16,8 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::alerts::watcher;
 use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
+use crate::analytics::checks::Checks;
 use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
 use crate::analytics::library::find_library;
+use crate::analytics::rules::Rules;
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
@@ -187,7 +189,7 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
         settings: settings.analytics.clone(),
         table: Arc::clone(table),
         models: models(&settings.analytics)?,
-        checks: Arc::default(),
+        checks: Arc::new(Checks { revision: 1, rules: Rules::new(&settings.rules)? }),
         records: Records::default(),
         library: find_library(&settings.analytics.onnxruntime),
     })

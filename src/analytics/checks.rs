@@ -1,16 +1,18 @@
 //! Everything that a reading is checked against, besides models: one immutable snapshot with a revision. Opens no alerts: `alerting`.
 
+use super::alerting::Episodes;
 use super::bytes::{ByteReader, Damaged};
 use super::claim::Claim;
-use super::vehicle::Vehicle;
+use super::rules::{Context, Heard, RuleMemory, Rules, Silence};
 use super::window::Window;
-use crate::domain::{Reading, Timestamp, VehicleRecord};
+use crate::domain::{Reading, Timestamp, Timing, VehicleRecord};
 
 /// Exchanged as a whole between two batches.
 #[derive(Debug, Default)]
 pub struct Checks {
     /// Of the configuration; stands beside every assessment.
     pub revision: u64,
+    pub rules: Rules,
 }
 
 /// One reading where it stands in its vehicle's window.
@@ -19,40 +21,49 @@ pub struct At<'a> {
     pub window: &'a Window,
     pub step: usize,
     pub reading: &'a Reading,
+    pub timing: Timing,
     /// `None`: nobody registered the vehicle.
     pub record: Option<&'a VehicleRecord>,
+    pub episodes: &'a Episodes,
+    /// Something raised before it in the same batch: `episodes` does not know it yet, so that all checks have to speak.
+    pub follows_all: bool,
 }
 
 /// What checks remember of one vehicle.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct CheckMemory {}
+#[derive(Debug, Clone, Default)]
+pub struct CheckMemory {
+    pub rules: RuleMemory,
+}
 
 impl Checks {
-    /// Appends what rules and fences say. Only for readings that move the window forward.
+    /// Appends what rules and fences say.
     pub fn check(&self, at: &At<'_>, memory: &mut CheckMemory, claims: &mut Vec<Claim>) {
-        let _ = (at, memory, claims);
+        let At { window, step, reading, timing, record, episodes, follows_all } = *at;
+        let context = Context { reading, timing, window, step, record };
+        self.rules.check(&context, &mut memory.rules, |key| follows_all || episodes.follows(key), claims);
     }
 
     /// For whoever wants to know what models find alone.
     #[must_use]
     pub fn without_rules(&self) -> Self {
-        Self { revision: self.revision }
+        Self { revision: self.revision, rules: Rules::none() }
     }
 
     /// Whether nothing came for longer than this vehicle's silence may last, by our clock; not of a vehicle that is parked.
     #[must_use]
-    pub fn silence(&self, vehicle: &Vehicle, now: Timestamp) -> Option<Claim> {
-        let _ = (vehicle, now);
-        None
+    pub fn silence(&self, heard: &Heard<'_>, now: Timestamp) -> Silence {
+        self.rules.silence(heard, now).unwrap_or(Silence { is_silent: false, claim: None })
     }
 }
 
 impl CheckMemory {
-    pub fn encode(&self, _out: &mut Vec<u8>) {}
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.rules.encode(out);
+    }
 
     /// # Errors
     /// Where the bytes are not what this version writes.
-    pub fn decode(_from: &mut ByteReader<'_>) -> Result<Self, Damaged> {
-        Ok(Self::default())
+    pub fn decode(from: &mut ByteReader<'_>) -> Result<Self, Damaged> {
+        Ok(Self { rules: RuleMemory::decode(from)? })
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use super::alerting::{Seen, Tail};
 use super::blueprint::Records;
 use super::checks::{At, Checks};
-use super::claim::Claim;
+use super::claim::{Claim, Level};
 use super::scoring::Scoring;
 use super::vehicle::Vehicle;
 use super::window::{SignalLayout, WindowLimits};
@@ -63,6 +63,8 @@ pub struct Lane {
     scores: Vec<ModelScore>,
     /// What checks said in the first pass, reading by reading; used again.
     waiting_claims: VecDeque<Claim>,
+    /// Vehicles of which something raised in this batch; used again.
+    raised: Vec<u32>,
     /// All claims of one reading; used again.
     claims: Vec<Claim>,
     /// What is kept of them; used again.
@@ -71,6 +73,8 @@ pub struct Lane {
     events: Vec<AlertEvent>,
     /// Changes of all alerts in the last batch or tick.
     told: Vec<AlertEvent>,
+    /// Time of the first tick.
+    listening_since: Option<Timestamp>,
     /// Only while the tail of the journal is replayed.
     tail: Tail,
     /// Vehicles with an entry in the list of newest assessments, in its order; used again.
@@ -84,6 +88,8 @@ struct Owned {
     record: Option<Arc<VehicleRecord>>,
     state: Vehicle,
     has_changed: bool,
+    /// Something raised in this batch, and its episodes have not heard of it.
+    follows_all: bool,
     /// Where its newest assessment of this batch stands in the list to publish.
     newest_at: Option<u32>,
 }
@@ -128,10 +134,12 @@ impl Lane {
             found: Vec::new(),
             scores: Vec::new(),
             waiting_claims: VecDeque::new(),
+            raised: Vec::new(),
             claims: Vec::new(),
             findings: Vec::new(),
             events: Vec::new(),
             told: Vec::new(),
+            listening_since: None,
             tail: Tail::default(),
             published: Vec::new(),
         }
@@ -171,6 +179,9 @@ impl Lane {
             }
             batch.promise(delivery.receipt, outcome);
         }
+        for vehicle in self.raised.drain(..) {
+            self.vehicles[vehicle as usize].follows_all = false;
+        }
         for vehicle in self.published.drain(..) {
             self.vehicles[vehicle as usize].newest_at = None;
         }
@@ -201,8 +212,12 @@ impl Lane {
             (timing, Some(step)) => Ok(self.scoring.add(&state.window, step, timing)),
         };
         self.claims.clear();
-        if let (Timing::InOrder | Timing::Delayed, Some(step)) = (placed.timing, placed.step) {
-            self.check(vehicle, reading, step);
+        if let Some(step) = placed.step {
+            self.check(vehicle, reading, placed.timing, step);
+        }
+        if self.claims.iter().any(|claim| claim.level == Level::Raised) && !self.vehicles[vehicle as usize].follows_all {
+            self.vehicles[vehicle as usize].follows_all = true;
+            self.raised.push(vehicle);
         }
         let claims = self.claims.len();
         self.waiting_claims.extend(self.claims.drain(..));
@@ -210,9 +225,11 @@ impl Lane {
     }
 
     /// What checks say, as the window shows it now, goes to `self.claims`.
-    fn check(&mut self, vehicle: u32, reading: &Reading, step: usize) {
-        let Owned { record, state: Vehicle { window, memory, .. }, .. } = &mut self.vehicles[vehicle as usize];
-        self.checks.check(&At { window, step, reading, record: record.as_deref() }, memory, &mut self.claims);
+    fn check(&mut self, vehicle: u32, reading: &Reading, timing: Timing, step: usize) {
+        let Owned { record, follows_all, state: Vehicle { window, memory, episodes, .. }, .. } =
+            &mut self.vehicles[vehicle as usize];
+        let at = At { window, step, reading, timing, record: record.as_deref(), episodes, follows_all: *follows_all };
+        self.checks.check(&at, memory, &mut self.claims);
     }
 
     /// Last pass: one frame, the newest state, the newest assessment.
@@ -290,7 +307,7 @@ impl Lane {
         let vehicle = u32::try_from(self.vehicles.len()).expect("memory ends before 4 billion vehicles");
         self.index.insert(id.clone(), vehicle);
         let record = (self.records.of)(&id);
-        self.vehicles.push(Owned { id, slot, record, state, has_changed: false, newest_at: None });
+        self.vehicles.push(Owned { id, slot, record, state, has_changed: false, follows_all: false, newest_at: None });
         vehicle
     }
 }

@@ -6,7 +6,7 @@ use super::alerting::Episodes;
 use super::bytes::{ByteReader, Damaged};
 use super::checks::CheckMemory;
 use super::window::{Insertion, SignalLayout, Window, WindowLimits};
-use crate::domain::{Ignition, OpenedBy, Reading, Timestamp, Timing, VehicleId};
+use crate::domain::{OpenedBy, Reading, Timestamp, Timing, VehicleId};
 
 /// ARCHITECTURE, event time.
 const DELAYED_AFTER: Duration = Duration::from_mins(5);
@@ -41,7 +41,6 @@ pub struct Heard {
     /// Its configuration is not kept here.
     pub reading: OpenedBy,
     pub received_at: Timestamp,
-    pub is_parked: bool,
 }
 
 /// Where a reading that is no duplicate belongs.
@@ -92,8 +91,6 @@ impl Vehicle {
         self.heard = Some(Heard {
             reading: OpenedBy { recorded_at: reading.recorded_at, fingerprint: reading.fingerprint, arrival, configuration: 0 },
             received_at: reading.received_at,
-            // Who does not say whether it is parked was not.
-            is_parked: matches!(reading.ignition, Some(Ignition::Off | Ignition::Lock)),
         });
     }
 
@@ -142,7 +139,6 @@ impl Vehicle {
             out.extend(heard.reading.fingerprint.to_le_bytes());
             out.extend(heard.reading.arrival.to_le_bytes());
             out.extend(heard.received_at.as_micros().to_le_bytes());
-            out.push(u8::from(heard.is_parked));
         }
     }
 
@@ -182,7 +178,7 @@ fn decode_heard(from: &mut ByteReader<'_>) -> Result<Heard, Damaged> {
     let (fingerprint, arrival) = (from.take_u64("heard")?, from.take_u64("heard")?);
     let reading = OpenedBy { recorded_at, fingerprint, arrival, configuration: 0 };
     let received_at = Timestamp::from_micros(from.take_i64("heard")?);
-    Ok(Heard { reading, received_at, is_parked: from.take_u8("heard")? != 0 })
+    Ok(Heard { reading, received_at })
 }
 
 fn timing_of(reading: &Reading, newest: Option<Timestamp>) -> Timing {

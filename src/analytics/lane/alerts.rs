@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use super::Lane;
 use crate::analytics::alerting::{CommandRefused, Seen, Tick};
 use crate::analytics::claim::{Claim, Level, Persistence};
-use crate::domain::{Alert, AlertEvent, Assessment, Command, Finding, OpenedBy, Timestamp, Timing};
+use crate::analytics::rules::{Heard, Silence};
+use crate::domain::{Alert, AlertEvent, Assessment, Command, Finding, OpenedBy, Timestamp};
 use crate::journal::Batch;
 use crate::wire::record::RecordEncoder;
 
@@ -39,15 +40,23 @@ impl Lane {
     pub fn tick(&mut self, now: Timestamp, batch: &mut Batch) {
         self.told.clear();
         self.ask_for_records();
+        // Nobody is silent because we were away.
+        let listening_since = *self.listening_since.get_or_insert(now);
         for vehicle in 0..self.vehicles.len() {
             let owned = &mut self.vehicles[vehicle];
-            let claim = self.checks.silence(&owned.state, now);
-            let is_silent = claim.is_some();
+            let Some(newest) = owned.state.heard else { continue };
+            let heard = Heard {
+                received_at: newest.received_at,
+                listening_since,
+                is_parked: owned.state.memory.rules.is_parked(),
+                record: owned.record.as_deref(),
+            };
+            let Silence { is_silent, claim } = self.checks.silence(&heard, now);
             if owned.state.episodes.is_empty() && !is_silent {
                 continue;
             }
-            let newest = owned.state.heard.map(|heard| OpenedBy { configuration: self.checks.revision, ..heard.reading });
-            let tick = Tick { vehicle_id: &owned.id, now, is_silent, silence: claim.as_ref(), newest };
+            let newest = OpenedBy { configuration: self.checks.revision, ..newest.reading };
+            let tick = Tick { vehicle_id: &owned.id, now, is_silent, silence: claim.as_ref(), newest: Some(newest) };
             self.events.clear();
             owned.state.episodes.tick(&tick, &mut self.events);
             self.write_events(u32::try_from(vehicle).expect("memory ends before 4 billion vehicles"), batch);
@@ -107,9 +116,8 @@ impl Lane {
     /// A reading of the journal says again what it said; models are not asked again: their findings stand in the record.
     pub(super) fn replay_claims(&mut self, vehicle: u32, assessment: &Assessment, step: Option<usize>) {
         self.claims.clear();
-        let moves = matches!(assessment.timing, Timing::InOrder | Timing::Delayed);
-        if let (true, Some(step)) = (moves, step) {
-            self.check(vehicle, &assessment.reading, step);
+        if let Some(step) = step {
+            self.check(vehicle, &assessment.reading, assessment.timing, step);
             let from_models = assessment.findings.iter().filter(|finding| finding.key.as_str().starts_with("model:"));
             self.claims.extend(from_models.map(|finding| claim_of(finding, assessment)));
         }

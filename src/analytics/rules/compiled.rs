@@ -50,6 +50,12 @@ impl Rules {
         Ok(Self { rules, classes, silence: silence.pop() })
     }
 
+    /// All are switched off.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { rules: Vec::new(), classes: vec![Box::default()], silence: None }
+    }
+
     /// What the rules say about one reading: those that are raised or holding, and of the others those whose key is followed
     /// ([`crate::analytics::alerting::Episodes::follows`]). Allocates nothing unless a rule is raised.
     pub fn check(
@@ -90,6 +96,13 @@ impl Rules {
 
     pub(super) fn class_number(&self, class: Option<&str>) -> usize {
         class.and_then(|class| self.classes.iter().position(|known| **known == *class)).unwrap_or(0)
+    }
+}
+
+impl Default for Rules {
+    /// As a fresh installation has them.
+    fn default() -> Self {
+        Self::new(&RuleSettings::default()).expect("the defaults name what the table has")
     }
 }
 

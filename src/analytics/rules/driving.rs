@@ -1,9 +1,9 @@
 //! How somebody drives. Peaks of the device's own accelerometer where it sends them; else steps of speed, at rates that show them.
 
+use super::Values;
 use super::memory::RuleMemory;
 use super::moment::Moment;
 use super::verdict::Verdict;
-use super::Values;
 use crate::domain::signal as s;
 
 /// A full braking lasts two to four seconds: between readings farther apart nobody sees it.

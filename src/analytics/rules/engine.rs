@@ -1,9 +1,9 @@
 //! Heat and oil of a combustion engine.
 
+use super::Values;
 use super::memory::RuleMemory;
 use super::moment::Moment;
 use super::verdict::{Subject, Verdict};
-use super::Values;
 use crate::domain::signal as s;
 
 /// The needle of a cold start, and of the first seconds after one.

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::memory::RuleMemory;
 use super::Context;
+use super::memory::RuleMemory;
 use crate::domain::{Ignition, Reading, SignalId, Timestamp, signal as s};
 
 /// Bus loggers write one signal a row: a value this old still belongs to the moment.

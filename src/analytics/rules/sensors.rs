@@ -1,9 +1,9 @@
 //! Sensors that do not measure: stuck, torn off, missing. Bad data is not a bad vehicle, and is shown as such.
 
+use super::Values;
 use super::memory::{OPEN_SIGNALS, OpenMemory, RuleMemory, STUCK_SIGNALS, StuckMemory};
 use super::moment::Moment;
 use super::verdict::{Subject, Verdict};
-use super::Values;
 use crate::analytics::claim::Level;
 use crate::domain::signal::MAX_SIGNALS;
 use crate::domain::{SignalId, signal as s};
@@ -109,7 +109,8 @@ pub fn sensor_open_circuit<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [le
         open.lasted_s += moment.step_s().unwrap_or(0.0).max(f32::EPSILON);
         let is_impossible = match rail.kind {
             RailKind::Temperature => {
-                open.jumped || (rail.id != s::AMBIENT_TEMPERATURE && ambient.is_some_and(|ambient| ambient > CLEARLY_WARMER_CELSIUS))
+                open.jumped
+                    || (rail.id != s::AMBIENT_TEMPERATURE && ambient.is_some_and(|ambient| ambient > CLEARLY_WARMER_CELSIUS))
             }
             RailKind::Air => moment.is_running,
             RailKind::Level => open.jumped,

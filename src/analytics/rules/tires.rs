@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::Values;
 use super::memory::{RuleMemory, TireMemory, TireSnapshot};
 use super::moment::{Moment, weight};
 use super::verdict::{Subject, Verdict};
-use super::Values;
 use crate::analytics::claim::Level;
 use crate::domain::{SignalId, signal as s};
 
