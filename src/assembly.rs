@@ -20,6 +20,7 @@ use crate::analytics::checks::Checks;
 use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
 use crate::analytics::library::find_library;
 use crate::analytics::rules::Rules;
+use crate::configuration::Configuration;
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
@@ -79,6 +80,9 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let mut blueprint = blueprint(&settings, &table)?;
     blueprint.records = records_of(&register);
+    let configuration = Configuration::new(&settings, &blueprint.models);
+    let revision = configuration.keep(&blueprint.models, &archive, crate::clock::now()).await?;
+    blueprint.checks = Arc::new(Checks { revision, rules: Rules::new(&settings.rules)? });
     let inlet = lanes::start(LaneStart {
         blueprint: &blueprint,
         journal,
@@ -189,7 +193,7 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
         settings: settings.analytics.clone(),
         table: Arc::clone(table),
         models: models(&settings.analytics)?,
-        checks: Arc::new(Checks { revision: 1, rules: Rules::new(&settings.rules)? }),
+        checks: Arc::new(Checks { revision: 0, rules: Rules::new(&settings.rules)? }),
         records: Records::default(),
         library: find_library(&settings.analytics.onnxruntime),
     })

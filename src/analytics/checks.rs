@@ -49,6 +49,12 @@ impl Checks {
         Self { revision: self.revision, rules: Rules::none() }
     }
 
+    /// For recordings: where one ends, nobody fell silent.
+    #[must_use]
+    pub fn without_silence(&self) -> Self {
+        Self { revision: self.revision, rules: self.rules.clone().without_silence() }
+    }
+
     /// Whether nothing came for longer than this vehicle's silence may last, by our clock; not of a vehicle that is parked.
     #[must_use]
     pub fn silence(&self, heard: &Heard<'_>, now: Timestamp) -> Silence {

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("fleet", 3),
     ("simulator", 3),
     ("dashboard", 4),
+    ("configuration", 4),
     ("bench", 5),
     ("assembly", 5),
     ("logging", 5),

@@ -56,6 +56,13 @@ impl Rules {
         Self { rules: Vec::new(), classes: vec![Box::default()], silence: None }
     }
 
+    /// For recordings: where one ends, nobody fell silent.
+    #[must_use]
+    pub fn without_silence(mut self) -> Self {
+        self.silence = None;
+        self
+    }
+
     /// What the rules say about one reading: those that are raised or holding, and of the others those whose key is followed
     /// ([`crate::analytics::alerting::Episodes::follows`]). Allocates nothing unless a rule is raised.
     pub fn check(
