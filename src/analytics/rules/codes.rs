@@ -2,10 +2,10 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Values;
 use super::memory::RuleMemory;
 use super::moment::Moment;
 use super::verdict::{Subject, Verdict};
-use super::Values;
 use crate::analytics::claim::Level;
 
 /// Codes of a first reading beyond it are news when they come again.

@@ -1,10 +1,10 @@
 //! Batteries and what charges them.
 
+use super::Values;
 use super::memory::RuleMemory;
 use super::moment::{Moment, weight};
 use super::verdict::Verdict;
-use super::Values;
-use crate::domain::signal as s;
+use crate::domain::{Ignition, signal as s};
 
 /// No 12 V system is ever above, every 24 V system always is.
 const BETWEEN_12_AND_24_V: f32 = 18.0;
@@ -24,10 +24,16 @@ fn per_12_v(memory: &mut RuleMemory, volts: f32) -> f32 {
     if memory.voltage.is_24_v { volts / 2.0 } else { volts }
 }
 
-pub fn battery_drain<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, critical, after_s]: &Values) -> Verdict<'a> {
+pub fn battery_drain<'a>(
+    moment: &Moment<'a>,
+    memory: &mut RuleMemory,
+    [limit, close, critical, after_s]: &Values,
+) -> Verdict<'a> {
     let Some(volts) = moment.context.reading.signals.get(s::BATTERY_VOLTAGE) else { return Verdict::NOT_ASSESSED };
     let volts = f64::from(per_12_v(memory, volts));
-    let rests = moment.is_on == Some(false) && f64::from(memory.drive.rested_s) >= *after_s;
+    // A key in a position between keeps lamps and fans on; a vehicle that does not send it may be looked at by somebody.
+    let is_off = matches!(moment.context.reading.ignition, Some(Ignition::Off | Ignition::Lock));
+    let rests = is_off && f64::from(memory.drive.rested_s) >= *after_s;
     if !rests {
         return Verdict::NOT_ASSESSED;
     }
@@ -38,7 +44,7 @@ pub fn battery_drain<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, c
 pub fn alternator<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, drop, high, close]: &Values) -> Verdict<'a> {
     let Some(volts) = moment.context.reading.signals.get(s::BATTERY_VOLTAGE) else { return Verdict::NOT_ASSESSED };
     let volts = per_12_v(memory, volts);
-    if !moment.is_running || moment.running_s < AFTER_START_S {
+    if !moment.is_running || moment.started_s < AFTER_START_S {
         memory.voltage.recent_v = None;
         return Verdict::NOT_ASSESSED;
     }
@@ -48,8 +54,8 @@ pub fn alternator<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, drop
     let is_learnt = memory.voltage.learnt_s >= LEARNING_S;
     let normal = memory.voltage.normal_v.get_or_insert(recent);
     let lowest = if is_learnt { limit.max(f64::from(*normal) - drop) } else { *limit };
-    let verdict = Verdict::below(f64::from(recent), lowest, lowest + close)
-        .or(Verdict::above(f64::from(recent), *high, high - close));
+    let verdict =
+        Verdict::below(f64::from(recent), lowest, lowest + close).or(Verdict::above(f64::from(recent), *high, high - close));
     let is_calm = verdict.level == crate::analytics::claim::Level::Calm;
     if is_calm {
         let over_s = if is_learnt { NORMAL_S } else { LEARNING_S };

@@ -1,9 +1,9 @@
 //! Fuel that goes without being burnt.
 
+use super::Values;
 use super::memory::{FuelStretch, RuleMemory};
 use super::moment::{Moment, weight};
 use super::verdict::Verdict;
-use super::Values;
 use crate::domain::signal as s;
 
 /// At the end of its range the sensor is broken, not the tank empty.
@@ -11,7 +11,7 @@ const EMPTY_PERCENT: f32 = 0.5;
 /// Fuel sloshes while a vehicle moves.
 const RECENT_S: f32 = 240.0;
 /// What is burnt is compared over stretches of so long; two of them stand side by side.
-const STRETCH_S: f32 = 1_800.0;
+const STRETCH_S: f32 = 600.0;
 /// An engine at idle: 4 l/h of a 50 l tank.
 const IDLE_PERCENT_PER_S: f64 = 8.0 / 3_600.0;
 
@@ -23,7 +23,11 @@ pub fn fuel_loss_parked<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit
     let before = fuel.level_before.replace(level);
     if moment.is_on != Some(false) || moment.is_moving() {
         fuel.parked_level = None;
-        return if moment.is_on == Some(true) { Verdict::of(crate::analytics::claim::Level::Calm, 0.0, *limit) } else { Verdict::NOT_ASSESSED };
+        return if moment.is_on == Some(true) {
+            Verdict::of(crate::analytics::claim::Level::Calm, 0.0, *limit)
+        } else {
+            Verdict::NOT_ASSESSED
+        };
     }
     // One reading alone may be a wave; somebody who fills up raises two.
     let believed = before.map_or(level, |before| before.min(level));

@@ -1,9 +1,9 @@
 //! Positions against what odometer and speed say.
 
+use super::Values;
 use super::memory::RuleMemory;
 use super::moment::Moment;
 use super::verdict::Verdict;
-use super::Values;
 use crate::domain::Position;
 
 /// Nothing on wheels is faster: what is allowed between two positions where neither odometer nor speed tells.
@@ -23,7 +23,8 @@ pub fn impossible_jump<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [margin
     let last = place.at.and_then(|_| Position::new(place.latitude, place.longitude).ok());
     let allowed_m = place.driven_m;
     let is_same = last.is_some_and(|last| {
-        (last.latitude() - position.latitude()).abs() < SAME_DEGREES && (last.longitude() - position.longitude()).abs() < SAME_DEGREES
+        (last.latitude() - position.latitude()).abs() < SAME_DEGREES
+            && (last.longitude() - position.longitude()).abs() < SAME_DEGREES
     });
     if is_same {
         place.unmoved_readings = place.unmoved_readings.saturating_add(1);

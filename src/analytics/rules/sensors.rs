@@ -1,9 +1,9 @@
 //! Sensors that do not measure: stuck, torn off, missing. Bad data is not a bad vehicle, and is shown as such.
 
+use super::Values;
 use super::memory::{OPEN_SIGNALS, OpenMemory, RuleMemory, STUCK_SIGNALS, StuckMemory};
 use super::moment::Moment;
 use super::verdict::{Subject, Verdict};
-use super::Values;
 use crate::analytics::claim::Level;
 use crate::domain::signal::MAX_SIGNALS;
 use crate::domain::{SignalId, signal as s};
@@ -58,7 +58,7 @@ const NEIGHBOURS_S: f64 = 600.0;
 const CLEARLY_WARMER_CELSIUS: f32 = -25.0;
 
 /// Readings in a row that make a signal a regular one.
-const REGULAR_AFTER: u8 = 120;
+const REGULAR_AFTER: u8 = 60;
 /// A late reading counts for one sixteenth.
 const MISSING_SHIFT: u8 = 4;
 /// Not there by its nature: per distance, so there is none while standing.
@@ -109,7 +109,8 @@ pub fn sensor_open_circuit<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [le
         open.lasted_s += moment.step_s().unwrap_or(0.0).max(f32::EPSILON);
         let is_impossible = match rail.kind {
             RailKind::Temperature => {
-                open.jumped || (rail.id != s::AMBIENT_TEMPERATURE && ambient.is_some_and(|ambient| ambient > CLEARLY_WARMER_CELSIUS))
+                open.jumped
+                    || (rail.id != s::AMBIENT_TEMPERATURE && ambient.is_some_and(|ambient| ambient > CLEARLY_WARMER_CELSIUS))
             }
             RailKind::Air => moment.is_running,
             RailKind::Level => open.jumped,

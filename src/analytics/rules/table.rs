@@ -54,7 +54,9 @@ pub const RULES: &[Rule] = &[
                  real drives of kit_obd2 are warm after 15 minutes",
         needs_reading_only: false,
         check: engine::thermostat_stuck_open,
-        summary: |verdict| format!("coolant only {:.0} °C after a long drive, normal is above {:.0} °C", verdict.value, verdict.limit),
+        summary: |verdict| {
+            format!("coolant only {:.0} °C after a long drive, normal is above {:.0} °C", verdict.value, verdict.limit)
+        },
     },
     Rule {
         name: "temperatures_implausible",
@@ -72,7 +74,9 @@ pub const RULES: &[Rule] = &[
         source: "Rationality checks of OBD II between temperature sensors (13 CCR 1968.2 (e)(15)); oil settles 4 to 20 K above the coolant",
         needs_reading_only: false,
         check: engine::temperatures_implausible,
-        summary: |verdict| format!("{} is {:.0} K off the coolant, limit {:.0} K", verdict.signal_name(), verdict.value, verdict.limit),
+        summary: |verdict| {
+            format!("{} is {:.0} K off the coolant, limit {:.0} K", verdict.signal_name(), verdict.value, verdict.limit)
+        },
     },
     Rule {
         name: "oil_pressure",
@@ -90,7 +94,9 @@ pub const RULES: &[Rule] = &[
                  a quarter of room for thin hot oil",
         needs_reading_only: false,
         check: engine::oil_pressure,
-        summary: |verdict| format!("oil pressure {:.0} kPa, at this engine speed at least {:.0} kPa", verdict.value, verdict.limit),
+        summary: |verdict| {
+            format!("oil pressure {:.0} kPa, at this engine speed at least {:.0} kPa", verdict.value, verdict.limit)
+        },
     },
     Rule {
         name: "battery_drain",
@@ -159,7 +165,9 @@ pub const RULES: &[Rule] = &[
         source: "Far before the 20 % of UN R141 and the 25 % of FMVSS 138; sun on one side and uneven load make 1 to 2 %",
         needs_reading_only: false,
         check: tires::tire_leak_slow,
-        summary: |verdict| format!("{} is {:.1} % below the other tyres, limit {:.1} %", verdict.signal_name(), verdict.value, verdict.limit),
+        summary: |verdict| {
+            format!("{} is {:.1} % below the other tyres, limit {:.1} %", verdict.signal_name(), verdict.value, verdict.limit)
+        },
     },
     Rule {
         name: "tire_leak_fast",
@@ -168,14 +176,21 @@ pub const RULES: &[Rule] = &[
         severity: Critical,
         persistence: persistence(2, 3, 5, 4),
         thresholds: &[
-            threshold("limit", 3.0, "percent", "of absolute pressure, lost against the others in 5 to 15 minutes: opens at or above"),
+            threshold(
+                "limit",
+                3.0,
+                "percent",
+                "of absolute pressure, lost against the others in 5 to 15 minutes: opens at or above",
+            ),
             threshold("close", 1.0, "percent", "closes below"),
         ],
         by_class: &[],
         source: "UN R141: a puncture must be told within 10 minutes; sensor noise is below 0.5 %",
         needs_reading_only: false,
         check: tires::tire_leak_fast,
-        summary: |verdict| format!("{} lost {:.1} % within minutes, limit {:.1} %", verdict.signal_name(), verdict.value, verdict.limit),
+        summary: |verdict| {
+            format!("{} lost {:.1} % within minutes, limit {:.1} %", verdict.signal_name(), verdict.value, verdict.limit)
+        },
     },
     Rule {
         name: "fuel_loss_parked",
@@ -215,14 +230,16 @@ pub const RULES: &[Rule] = &[
         meaning: "Somebody brakes hard.",
         unit: "m/s^2",
         severity: Info,
-        persistence: persistence(2, 20, 10, 10),
+        persistence: persistence(2, 40, 10, 20),
         thresholds: &[
             threshold("limit", 4.0, "m/s^2", "opens at or above"),
             threshold("close", 3.5, "m/s^2", "closes below"),
+            threshold("usual", 1.4, "times", "or so far beyond what is usual for the vehicle"),
+            threshold("least", 2.0, "m/s^2", "but never below"),
         ],
-        by_class: &[(HEAVY_TRUCK, "limit", 3.0), (HEAVY_TRUCK, "close", 2.6)],
+        by_class: &[(HEAVY_TRUCK, "limit", 3.0), (HEAVY_TRUCK, "close", 2.6), (HEAVY_TRUCK, "least", 1.5)],
         source: "0.4 g is common in telematics; ordinary braking stays below 0.3 g (AASHTO Green Book: comfortable to 3.4 m/s^2)",
-        needs_reading_only: true,
+        needs_reading_only: false,
         check: driving::harsh_braking,
         summary: |verdict| format!("braking with {:.1} m/s², limit {:.1} m/s²", verdict.value, verdict.limit),
     },
@@ -231,14 +248,16 @@ pub const RULES: &[Rule] = &[
         meaning: "Somebody accelerates hard.",
         unit: "m/s^2",
         severity: Info,
-        persistence: persistence(2, 20, 10, 10),
+        persistence: persistence(2, 40, 10, 20),
         thresholds: &[
             threshold("limit", 3.4, "m/s^2", "opens at or above"),
             threshold("close", 3.0, "m/s^2", "closes below"),
+            threshold("usual", 1.4, "times", "or so far beyond what is usual for the vehicle"),
+            threshold("least", 2.0, "m/s^2", "but never below"),
         ],
-        by_class: &[(HEAVY_TRUCK, "limit", 2.0), (HEAVY_TRUCK, "close", 1.7)],
+        by_class: &[(HEAVY_TRUCK, "limit", 2.0), (HEAVY_TRUCK, "close", 1.7), (HEAVY_TRUCK, "least", 1.1)],
         source: "0.35 g is common in telematics; ordinary drivers stay below 0.25 g (Bokare and Maurya 2017)",
-        needs_reading_only: true,
+        needs_reading_only: false,
         check: driving::harsh_acceleration,
         summary: |verdict| format!("accelerating with {:.1} m/s², limit {:.1} m/s²", verdict.value, verdict.limit),
     },
@@ -247,11 +266,8 @@ pub const RULES: &[Rule] = &[
         meaning: "Somebody takes bends too fast.",
         unit: "m/s^2",
         severity: Info,
-        persistence: persistence(2, 20, 10, 10),
-        thresholds: &[
-            threshold("limit", 4.5, "m/s^2", "opens at or above"),
-            threshold("close", 4.0, "m/s^2", "closes below"),
-        ],
+        persistence: persistence(3, 40, 10, 20),
+        thresholds: &[threshold("limit", 4.5, "m/s^2", "opens at or above"), threshold("close", 4.0, "m/s^2", "closes below")],
         by_class: &[(HEAVY_TRUCK, "limit", 3.0), (HEAVY_TRUCK, "close", 2.6)],
         source: "0.45 g is common in telematics; ordinary drivers stay below 4 m/s^2 (Reymond et al. 2001)",
         needs_reading_only: true,
@@ -264,12 +280,9 @@ pub const RULES: &[Rule] = &[
         unit: "km/h",
         severity: Warning,
         persistence: persistence(2, 3, 2, 3),
-        thresholds: &[
-            threshold("limit", 160.0, "km/h", "opens at or above"),
-            threshold("close", 150.0, "km/h", "closes below"),
-        ],
-        by_class: &[(HEAVY_TRUCK, "limit", 98.0), (HEAVY_TRUCK, "close", 93.0)],
-        source: "A company's own choice; trucks are limited to 90 km/h (Directive 92/6/EEC), and roll a little faster downhill",
+        thresholds: &[threshold("limit", 200.0, "km/h", "opens at or above"), threshold("close", 185.0, "km/h", "closes below")],
+        by_class: &[(HEAVY_TRUCK, "limit", 102.0), (HEAVY_TRUCK, "close", 96.0)],
+        source: "A company's own choice; the real drives of kit_obd2 reach 201 km/h on the motorway; trucks are limited to 90 km/h (Directive 92/6/EEC), and roll a little faster downhill",
         needs_reading_only: true,
         check: driving::over_speed,
         summary: |verdict| format!("{:.0} km/h, limit {:.0} km/h", verdict.value, verdict.limit),
@@ -322,7 +335,14 @@ pub const RULES: &[Rule] = &[
         source: "Movement expected while the reading stays identical: measured on real drives (FACTS, detection)",
         needs_reading_only: false,
         check: sensors::sensor_stuck,
-        summary: |verdict| format!("{} stays the same over {:.0} km/h of speed changes, limit {:.0} km/h", verdict.signal_name(), verdict.value, verdict.limit),
+        summary: |verdict| {
+            format!(
+                "{} stays the same over {:.0} km/h of speed changes, limit {:.0} km/h",
+                verdict.signal_name(),
+                verdict.value,
+                verdict.limit
+            )
+        },
     },
     Rule {
         name: "sensor_open_circuit",
@@ -348,10 +368,17 @@ pub const RULES: &[Rule] = &[
             threshold("close", 10.0, "percent", "closes below"),
         ],
         by_class: &[],
-        source: "A regular signal was there 120 readings in a row; one miss is 6 %, three within a few readings are 18 %",
+        source: "A regular signal was there 60 readings in a row; one miss is 6 %, three within a few readings are 18 %",
         needs_reading_only: false,
         check: sensors::signal_missing,
-        summary: |verdict| format!("{} is missing in {:.0} % of the readings, limit {:.0} %", verdict.signal_name(), verdict.value, verdict.limit),
+        summary: |verdict| {
+            format!(
+                "{} is missing in {:.0} % of the readings, limit {:.0} %",
+                verdict.signal_name(),
+                verdict.value,
+                verdict.limit
+            )
+        },
     },
     Rule {
         name: "new_trouble_code",
@@ -383,5 +410,9 @@ pub const RULES: &[Rule] = &[
 
 fn trouble_code_summary(verdict: &Verdict<'_>) -> String {
     let Subject::Code(code) = verdict.subject else { return "trouble code".to_owned() };
-    if verdict.value > 1.0 { format!("trouble code {code} and {:.0} more", verdict.value - 1.0) } else { format!("trouble code {code}") }
+    if verdict.value > 1.0 {
+        format!("trouble code {code} and {:.0} more", verdict.value - 1.0)
+    } else {
+        format!("trouble code {code}")
+    }
 }

@@ -65,7 +65,9 @@ impl<'a> Verdict<'a> {
     /// The name of the signal that it is about.
     pub fn signal_name(&self) -> &'static str {
         match self.subject {
-            Subject::Signal(id) => crate::domain::signal::SIGNALS.get(id.index()).map_or("a declared signal", |signal| signal.name),
+            Subject::Signal(id) => {
+                crate::domain::signal::SIGNALS.get(id.index()).map_or("a declared signal", |signal| signal.name)
+            }
             Subject::Rule | Subject::Code(_) => "",
         }
     }
