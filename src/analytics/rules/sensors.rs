@@ -58,7 +58,7 @@ const NEIGHBOURS_S: f64 = 600.0;
 const CLEARLY_WARMER_CELSIUS: f32 = -25.0;
 
 /// Readings in a row that make a signal a regular one.
-const REGULAR_AFTER: u8 = 120;
+const REGULAR_AFTER: u8 = 60;
 /// A late reading counts for one sixteenth.
 const MISSING_SHIFT: u8 = 4;
 /// Not there by its nature: per distance, so there is none while standing.
