@@ -5,6 +5,7 @@ pub mod calibration;
 pub mod claim;
 pub mod contract;
 pub mod features;
+pub mod fences;
 #[cfg(test)]
 mod fixtures;
 pub mod lane;
