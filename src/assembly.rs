@@ -17,10 +17,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::alerts::watcher;
 use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
 use crate::analytics::checks::Checks;
+use crate::analytics::fences::FenceSet;
 use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
 use crate::analytics::library::find_library;
 use crate::analytics::rules::Rules;
-use crate::configuration::Configuration;
+use crate::configuration::{self, Configuration, InForce};
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
@@ -80,9 +81,10 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let mut blueprint = blueprint(&settings, &table)?;
     blueprint.records = records_of(&register);
-    let configuration = Configuration::new(&settings, &blueprint.models);
+    let fences = configuration::fences_at_start(&settings.fences, &archive).await?;
+    let configuration = Configuration::new(&settings, &fences, &blueprint.models);
     let revision = configuration.keep(&blueprint.models, &archive, crate::clock::now()).await?;
-    blueprint.checks = Arc::new(Checks { revision, rules: Rules::new(&settings.rules)? });
+    blueprint.checks = Arc::new(configuration.checks(revision)?);
     let inlet = lanes::start(LaneStart {
         blueprint: &blueprint,
         journal,
@@ -94,6 +96,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         tasks: &tasks,
     })?;
     let commands = commands_to(inlet.clone());
+    let are_files = !settings.fences.files.is_empty();
+    let in_force = InForce::new(configuration, blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
     let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest);
     if settings.ingest.only_registered {
         intake = intake.only_from(register.clone());
@@ -114,7 +118,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         settings: settings.fleet,
     });
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
-    let dashboard = dashboard(http, fleet, monitor, archive_health, recorder.clone());
+    let dashboard = dashboard(http, fleet, fences_of(in_force), monitor, archive_health, recorder.clone());
     serve(listener, dashboard::router(dashboard, ways_in), &tasks);
     subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
@@ -170,6 +174,20 @@ fn watch_alerts(journal: &Journal, open: &Arc<OpenAlerts>, table: &Arc<SignalTab
     Ok(())
 }
 
+fn fences_of(in_force: InForce) -> dashboard::Fences {
+    let asked = in_force.clone();
+    dashboard::Fences {
+        get: Arc::new(move || {
+            let asked = asked.clone();
+            Box::pin(async move { asked.fences().await })
+        }),
+        put: Arc::new(move |text| {
+            let in_force = in_force.clone();
+            Box::pin(async move { in_force.put_fences(&text).await })
+        }),
+    }
+}
+
 fn records_of(register: &VehicleRegister) -> Records {
     let asked = register.clone();
     Records { of: Arc::new(move |id| asked.get(id)), generation: register.generation() }
@@ -193,7 +211,11 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
         settings: settings.analytics.clone(),
         table: Arc::clone(table),
         models: models(&settings.analytics)?,
-        checks: Arc::new(Checks { revision: 0, rules: Rules::new(&settings.rules)? }),
+        checks: Arc::new(Checks {
+            revision: 0,
+            rules: Rules::new(&settings.rules)?,
+            fences: Arc::new(FenceSet::compile(configuration::read_fences(&settings.fences.files)?)),
+        }),
         records: Records::default(),
         library: find_library(&settings.analytics.onnxruntime),
     })
@@ -234,6 +256,7 @@ fn inlet_of(lanes: LaneInlet) -> Inlet {
 fn dashboard(
     address: SocketAddr,
     fleet: Fleet,
+    fences: dashboard::Fences,
     journal: JournalMonitor,
     archive: ArchiveHealth,
     recorder: PrometheusHandle,
@@ -250,7 +273,7 @@ fn dashboard(
         }
         reasons
     };
-    dashboard::Parts { fleet, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) }
+    dashboard::Parts { fleet, fences, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) }
 }
 
 fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {

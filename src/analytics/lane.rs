@@ -229,7 +229,8 @@ impl Lane {
         let Owned { record, follows_all, state: Vehicle { window, memory, episodes, .. }, .. } =
             &mut self.vehicles[vehicle as usize];
         let at = At { window, step, reading, timing, record: record.as_deref(), episodes, follows_all: *follows_all };
-        self.checks.check(&at, memory, &mut self.claims);
+        let without_room = self.checks.check(&at, memory, &mut self.claims);
+        self.counters.claims_without_room += without_room as u64;
     }
 
     /// Last pass: one frame, the newest state, the newest assessment.

@@ -60,6 +60,10 @@ async fn a_server() -> Server {
             table,
             settings: settings::Fleet::default(),
         }),
+        fences: Fences {
+            get: Arc::new(|| Box::pin(std::future::ready(r#"{"type":"FeatureCollection","features":[]}"#.to_owned()))),
+            put: Arc::new(|text| Box::pin(std::future::ready(Err(FencesRefused::Mistakes(text))))),
+        },
         address,
         ready: Box::new({
             let problem = Arc::clone(&problem);
