@@ -1,17 +1,21 @@
 //! Turns readings into assessments: windows, features, models, lanes. Does no I/O.
 
 pub mod alerting;
+pub mod blueprint;
 mod bytes;
 pub mod calibration;
+pub mod checks;
 pub mod claim;
 pub mod contract;
 pub mod features;
+pub mod fences;
 #[cfg(test)]
 mod fixtures;
 pub mod lane;
 pub mod lanes;
 pub mod library;
 pub mod model;
+pub mod offline;
 pub mod onnx_file;
 pub mod rules;
 pub mod scoring;

@@ -36,6 +36,7 @@ pub struct Settings {
     pub fleet: Fleet,
     pub log: Log,
     pub rules: Rules,
+    pub fences: Fences,
     /// Signals beyond the built-in table, and `hold` for those of it.
     pub signals: Vec<SignalSetting>,
 }
@@ -106,6 +107,14 @@ pub struct Analytics {
     pub onnxruntime: PathBuf,
     /// Changed vehicles are saved this often.
     pub checkpoint_every: Interval,
+}
+
+/// Areas on the map with a policy.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fences {
+    /// GeoJSON files. None: the fences that were put over the API, if any.
+    pub files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -208,6 +217,7 @@ impl Default for Settings {
             fleet: Fleet::default(),
             log: Log::default(),
             rules: Rules::default(),
+            fences: Fences::default(),
             signals: Vec::new(),
         }
     }

@@ -1,11 +1,13 @@
 //! Payload, protobuf and file forms of readings. The only place besides `rpc` that knows the generated types.
 
+pub(crate) mod alert;
 pub mod decode;
 mod decode_draft;
 #[cfg(test)]
 mod decode_tests;
 mod decode_time;
 pub mod encode;
+pub mod geojson;
 pub mod history;
 mod json;
 mod json_value;

@@ -113,6 +113,12 @@ impl Episodes {
         self.tracks.iter().filter_map(Track::announced)
     }
 
+    /// Open, or over and not resolved.
+    #[must_use]
+    pub fn alert(&self, id: AlertId) -> Option<&Alert> {
+        self.open().chain(&self.closed).find(|alert| alert.alert_id == id)
+    }
+
     /// Nothing at all: nothing to save, no tick needed unless the vehicle is silent.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

@@ -51,6 +51,19 @@ impl Rules {
         Ok(Self { by_reading, classes, silence: silence.pop() })
     }
 
+    /// All are switched off.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { by_reading: Vec::new(), classes: vec![Box::default()], silence: None }
+    }
+
+    /// For recordings: where one ends, nobody fell silent.
+    #[must_use]
+    pub fn without_silence(mut self) -> Self {
+        self.silence = None;
+        self
+    }
+
     /// What the rules say about one reading: those that are raised or holding, and of the others those whose key is followed
     /// ([`crate::analytics::alerting::Episodes::follows`]). Allocates nothing unless a rule is raised.
     pub fn check(
@@ -91,6 +104,13 @@ impl Rules {
 
     pub(super) fn class_number(&self, class: Option<&str>) -> usize {
         class.and_then(|class| self.classes.iter().position(|known| **known == *class)).unwrap_or(0)
+    }
+}
+
+impl Default for Rules {
+    /// As a fresh installation has them.
+    fn default() -> Self {
+        Self::new(&RuleSettings::default()).expect("the defaults name what the table has")
     }
 }
 
