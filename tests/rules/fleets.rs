@@ -47,9 +47,9 @@ fn watched<'a>(rules: &'a Rules, options: &Options, hours: u64) -> Vec<(Watch<'a
     vehicles.into_iter().map(watch).collect()
 }
 
-fn assert_quiet(vehicles: u32, seed: u64, every_s: u64, hours: u64) {
+fn assert_quiet(options: &Options, hours: u64) {
     let rules = shipped_rules();
-    let watched = watched(&rules, &options(vehicles, seed, every_s), hours);
+    let watched = watched(&rules, options, hours);
     let alerts: Vec<String> = watched.iter().flat_map(|(watch, _)| watch.opened().map(described)).collect();
     let readings: u64 = watched.iter().map(|(watch, _)| watch.readings).sum();
     assert!(alerts.is_empty(), "{} alerts in {readings} healthy readings:\n{}", alerts.len(), alerts.join("\n"));
@@ -57,17 +57,24 @@ fn assert_quiet(vehicles: u32, seed: u64, every_s: u64, hours: u64) {
 
 #[test]
 fn a_healthy_fleet_that_reports_every_30_s_is_quiet_for_a_day() {
-    assert_quiet(60, 11, 30, 24);
+    assert_quiet(&options(60, 11, 30), 24);
 }
 
 #[test]
 fn a_healthy_fleet_that_reports_every_5_s_is_quiet_for_a_day() {
-    assert_quiet(16, 12, 5, 24);
+    assert_quiet(&options(16, 12, 5), 24);
 }
 
 #[test]
 fn a_healthy_fleet_that_reports_every_second_is_quiet_for_hours() {
-    assert_quiet(8, 13, 1, 6);
+    assert_quiet(&options(8, 13, 1), 6);
+}
+
+#[test]
+fn a_healthy_fleet_is_quiet_in_frost_and_in_heat() {
+    for (start, seed) in [("2026-01-20T04:00:00Z", 14), ("2026-07-28T04:00:00Z", 15), ("2026-04-11T20:00:00Z", 16)] {
+        assert_quiet(&Options { start: start.parse().unwrap(), ..options(300, seed, 30) }, 48);
+    }
 }
 
 /// Kinds that rules are meant for, and the least share of planned faults that they must raise in ten hours, without trouble codes.
