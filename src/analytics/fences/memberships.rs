@@ -183,8 +183,8 @@ mod tests {
     #[test]
     fn the_fence_that_was_left_longest_ago_makes_room() {
         let mut memberships = memberships(MAX_MEMBERSHIPS);
-        let fence = |text| FenceId::new(text).unwrap();
-        let more = |id| Membership {
+        let fence = |text: &str| FenceId::new(text).unwrap();
+        let more = |id: &str| Membership {
             fence: fence(id),
             standing: Standing::Inside,
             since: Timestamp::from_micros(1_000),
