@@ -32,6 +32,7 @@ use crate::settings::{self, Settings};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
 use crate::storage::{SqliteArchive, VehicleRegister, file_of, retention};
 use crate::tasks::Tasks;
+use crate::wire::geojson;
 
 /// The recorder folds what histograms have collected this often; without it they grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -214,7 +215,7 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
         checks: Arc::new(Checks {
             revision: 0,
             rules: Rules::new(&settings.rules)?,
-            fences: Arc::new(FenceSet::compile(configuration::read_fences(&settings.fences.files)?)),
+            fences: Arc::new(FenceSet::compile(geojson::read_files(&settings.fences.files)?)),
         }),
         records: Records::default(),
         library: find_library(&settings.analytics.onnxruntime),

@@ -37,7 +37,6 @@ pub struct Settings {
     pub fleet: Fleet,
     pub log: Log,
     pub rules: Rules,
-    pub fences: Fences,
     /// Signals beyond the built-in table, and `hold` for those of it.
     pub signals: Vec<SignalSetting>,
 }
@@ -219,7 +218,6 @@ impl Default for Settings {
             fleet: Fleet::default(),
             log: Log::default(),
             rules: Rules::default(),
-            fences: Fences::default(),
             signals: Vec::new(),
         }
     }
