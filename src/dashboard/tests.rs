@@ -15,7 +15,7 @@ use crate::domain::{
     Quarantined, Reading, SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
 };
 use crate::fleet::{CommandFailed, Commands, FleetParts};
-use crate::live::{LiveState, OpenAlerts};
+use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{ArchiveRecord, SqliteArchive, VehicleRegister};
 use crate::wire::record::Record;
@@ -51,6 +51,7 @@ async fn a_server() -> Server {
         fleet: Fleet::new(FleetParts {
             live: Arc::clone(&live),
             open_alerts: Arc::clone(&open_alerts),
+            alert_feed: Arc::new(AlertFeed::new(0)),
             commands: Commands::new({
                 let open_alerts = Arc::clone(&open_alerts);
                 move |command| std::future::ready(acknowledged(&open_alerts, &command))
