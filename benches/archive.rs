@@ -113,6 +113,7 @@ impl Fleet {
                 tail_probability: f64::from(1.0 - score),
             }],
             not_scored: None,
+            findings: Vec::new(),
             revision: 3,
             reading: Reading {
                 recorded_at: Timestamp::from_micros(recorded_at),

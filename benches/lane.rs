@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use odograph::analytics::blueprint::Records;
 use odograph::analytics::features::FeaturePlan;
 use odograph::analytics::lane::{Lane, LaneParts};
 use odograph::analytics::library::find_library;
@@ -93,7 +94,14 @@ impl SyntheticFleet {
         let table = Arc::new(SignalTable::default());
         let models = if with_model { vec![load(&table)] } else { Vec::new() };
         let scoring = Scoring::new(models, &table, 512).unwrap();
-        let parts = LaneParts { table, scoring, window_bytes: 64 << 10, checkpoint_groups: 10 };
+        let parts = LaneParts {
+            table,
+            scoring,
+            checks: Arc::default(),
+            records: Records::default(),
+            window_bytes: 64 << 10,
+            checkpoint_groups: 10,
+        };
         let ids = (0..VEHICLES).map(|vehicle| VehicleId::new(&format!("vehicle-{vehicle}")).unwrap()).collect();
         let lane = Lane::new(parts, &[0; SLOTS as usize]);
         let mut fleet = Self { lane, ids, batch_readings: 512, next: 0, batch: Batch::new() };

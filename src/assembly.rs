@@ -8,20 +8,26 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::analytics::lanes::{self, LaneInlet, LaneStart, ModelSource, TryDeliverError};
+use crate::alerts::watcher;
+use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
+use crate::analytics::checks::Checks;
+use crate::analytics::fences::FenceSet;
+use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
 use crate::analytics::library::find_library;
+use crate::analytics::rules::Rules;
+use crate::configuration::{self, Configuration, InForce};
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
-use crate::fleet::{Fleet, FleetParts};
+use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
 use crate::journal::{Journal, JournalHealth, JournalMonitor};
-use crate::live::LiveState;
+use crate::live::{LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
 use crate::storage::{SqliteArchive, VehicleRegister, file_of, retention};
@@ -29,6 +35,8 @@ use crate::tasks::Tasks;
 
 /// The recorder folds what histograms have collected this often; without it they grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// Readings of one lane step.
+const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 /// Models that are part of the binary; they score where the settings name none.
 const SHIPPED_MODELS: &[(&str, &[u8])] =
     &[("models/drive_autoencoder/drive_autoencoder.onnx", include_bytes!("../models/drive_autoencoder/drive_autoencoder.onnx"))];
@@ -45,7 +53,11 @@ pub struct Addresses {
 /// Runs until the process is told to stop, then until everything that was acknowledged is stored. `ready` is called once, with tasks
 /// that end when the process does.
 pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> anyhow::Result<()> {
-    let recorder = PrometheusBuilder::new().install_recorder()?;
+    let recorder = PrometheusBuilder::new();
+    // As buckets they are exact over any span; a summary would forget, and hold what happened before.
+    let recorder =
+        recorder.set_buckets_for_metric(Matcher::Full(crate::metrics::LANE_BATCH_READINGS.to_owned()), BATCH_BUCKETS)?;
+    let recorder = recorder.install_recorder()?;
     crate::metrics::describe();
     let tasks = Tasks::default();
     let table = Arc::new(settings::signal_table(&settings.signals));
@@ -64,12 +76,17 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         retention::run(forgetting, keep, stop).await;
         Ok(())
     });
+    let open_alerts = Arc::new(OpenAlerts::default());
+    watch_alerts(&journal, &open_alerts, &table, &tasks)?;
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
+    let mut blueprint = blueprint(&settings, &table)?;
+    blueprint.records = records_of(&register);
+    let fences = configuration::fences_at_start(&settings.fences, &archive).await?;
+    let configuration = Configuration::new(&settings, &fences, &blueprint.models);
+    let revision = configuration.keep(&blueprint.models, &archive, crate::clock::now()).await?;
+    blueprint.checks = Arc::new(configuration.checks(revision)?);
     let inlet = lanes::start(LaneStart {
-        settings: &settings.analytics,
-        table: Arc::clone(&table),
-        models: models(&settings.analytics)?,
-        library: find_library(&settings.analytics.onnxruntime),
+        blueprint: &blueprint,
         journal,
         recovery,
         publish: |lane| {
@@ -78,6 +95,9 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         },
         tasks: &tasks,
     })?;
+    let commands = commands_to(inlet.clone());
+    let are_files = !settings.fences.files.is_empty();
+    let in_force = InForce::new(configuration, blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
     let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest);
     if settings.ingest.only_registered {
         intake = intake.only_from(register.clone());
@@ -88,9 +108,17 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let listener =
         listener.with_context(|| format!("cannot listen for HTTP on {}; choose another with --http", settings.http.address))?;
     let http = listener.local_addr()?;
-    let fleet = Fleet::new(FleetParts { live, archive: archive.clone(), register, table, settings: settings.fleet });
+    let fleet = Fleet::new(FleetParts {
+        live,
+        open_alerts,
+        commands,
+        archive: archive.clone(),
+        register,
+        table,
+        settings: settings.fleet,
+    });
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
-    let dashboard = dashboard(http, fleet, monitor, archive_health, recorder.clone());
+    let dashboard = dashboard(http, fleet, fences_of(in_force), monitor, archive_health, recorder.clone());
     serve(listener, dashboard::router(dashboard, ways_in), &tasks);
     subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
@@ -135,6 +163,64 @@ fn start_archive_writer(
     Ok(health)
 }
 
+/// Open alerts follow the journal, so that nobody sees one that a power cut could take back.
+fn watch_alerts(journal: &Journal, open: &Arc<OpenAlerts>, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
+    let reader = journal.reader(watcher::CURSOR)?;
+    let (open, table) = (Arc::clone(open), Arc::clone(table));
+    tasks.spawn_thread("alert watcher", move || {
+        watcher::run(reader, &table, |event| open.apply(&event));
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn fences_of(in_force: InForce) -> dashboard::Fences {
+    let asked = in_force.clone();
+    dashboard::Fences {
+        get: Arc::new(move || {
+            let asked = asked.clone();
+            Box::pin(async move { asked.fences().await })
+        }),
+        put: Arc::new(move |text| {
+            let in_force = in_force.clone();
+            Box::pin(async move { in_force.put_fences(&text).await })
+        }),
+    }
+}
+
+fn records_of(register: &VehicleRegister) -> Records {
+    let asked = register.clone();
+    Records { of: Arc::new(move |id| asked.get(id)), generation: register.generation() }
+}
+
+fn commands_to(lanes: LaneInlet) -> Commands {
+    Commands::new(move |command| {
+        let lanes = lanes.clone();
+        async move {
+            match lanes.command(command).await {
+                Ok(answer) => answer.map_err(CommandFailed::Refused),
+                Err(_closed) => Err(CommandFailed::Stopping),
+            }
+        }
+    })
+}
+
+/// What lanes are made of, less what only a running process knows.
+pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Result<Blueprint> {
+    Ok(Blueprint {
+        settings: settings.analytics.clone(),
+        table: Arc::clone(table),
+        models: models(&settings.analytics)?,
+        checks: Arc::new(Checks {
+            revision: 0,
+            rules: Rules::new(&settings.rules)?,
+            fences: Arc::new(FenceSet::compile(configuration::read_fences(&settings.fences.files)?)),
+        }),
+        records: Records::default(),
+        library: find_library(&settings.analytics.onnxruntime),
+    })
+}
+
 fn models(settings: &settings::Analytics) -> anyhow::Result<Vec<ModelSource>> {
     if settings.models.is_empty() {
         let shipped = SHIPPED_MODELS.iter();
@@ -170,6 +256,7 @@ fn inlet_of(lanes: LaneInlet) -> Inlet {
 fn dashboard(
     address: SocketAddr,
     fleet: Fleet,
+    fences: dashboard::Fences,
     journal: JournalMonitor,
     archive: ArchiveHealth,
     recorder: PrometheusHandle,
@@ -186,7 +273,7 @@ fn dashboard(
         }
         reasons
     };
-    dashboard::Parts { fleet, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) }
+    dashboard::Parts { fleet, fences, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) }
 }
 
 fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {

@@ -1,6 +1,8 @@
 //! The command line: what each command is called and takes. Data goes to stdout, messages to stderr.
 
 mod bench;
+mod evaluate;
+mod explain;
 mod features;
 mod replay;
 mod run;
@@ -32,6 +34,11 @@ enum Command {
     /// The features that models name: list them, or export a training set
     #[command(subcommand)]
     Features(features::FeaturesCommand),
+    /// Models: how well they find what is wrong
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Judge an alert's reading again with what judged it then, and compare bit for bit
+    Explain(explain::ExplainArgs),
     /// Measure this machine and this build
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -42,6 +49,12 @@ enum Command {
     },
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelCommand {
+    /// Count what rules, fences and models find in labelled history, what they miss, and what they make up
+    Evaluate(evaluate::EvaluateArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +120,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Simulate(arguments) => return simulate(arguments),
         Command::Replay(arguments) => return replay::run(&arguments),
         Command::Features(command) => return features::run(&command),
+        Command::Model(ModelCommand::Evaluate(arguments)) => return evaluate::run(&arguments),
+        Command::Explain(arguments) => return explain(&arguments),
         Command::Bench(command) => bench::run(command)?,
         Command::Config { command: ConfigCommand::Show(arguments) } => print!("{}", load(&arguments)?.to_toml()),
         Command::Config { command: ConfigCommand::Check(arguments) } => {
@@ -120,8 +135,21 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn explain(arguments: &explain::ExplainArgs) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(explain::run(arguments))
+}
+
 fn simulate(arguments: simulate::SimulateArguments) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(simulate::run(arguments))
+}
+
+/// On a terminal only.
+fn spinner() -> indicatif::ProgressBar {
+    let bar = indicatif::ProgressBar::new_spinner();
+    if !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+    bar
 }
 
 fn load(arguments: &ConfigArguments) -> Result<Settings, Failure> {

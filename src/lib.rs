@@ -18,11 +18,13 @@ pub mod tasks;
 pub mod journal; // floor 1
 pub mod wire;
 
-pub mod analytics; // floor 2
+pub mod alerts; // floor 2
+pub mod analytics;
 pub mod live;
 pub mod storage;
 
-pub mod fleet; // floor 3
+pub mod evaluation; // floor 3
+pub mod fleet;
 pub mod ingest;
 pub mod simulator;
 
@@ -31,4 +33,5 @@ pub mod dashboard; // floor 4
 mod assembly; // floor 5
 pub mod bench;
 pub mod cli;
+mod configuration;
 mod logging;

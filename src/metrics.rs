@@ -27,6 +27,7 @@ metrics! {
     READINGS_NOT_SCORED "odograph_readings_not_scored_total" "Readings without a score, by reason.";
     MODEL_FAILURES "odograph_model_failures_total" "Model runs that failed; their readings are kept.";
     WINDOWS_CUT "odograph_windows_cut_total" "Windows that outgrew their memory and lost their oldest steps.";
+    CLAIMS_WITHOUT_ROOM "odograph_claims_without_room_total" "Raised claims of vehicles that have as many alerts as are followed at once.";
     JOURNAL_COMMIT_SECONDS "odograph_journal_commit_seconds" "Time from the first byte written to the end of fdatasync, per group.";
     JOURNAL_COMMIT_BYTES "odograph_journal_commit_bytes" "Bytes of one group commit.";
     JOURNAL_BYTES "odograph_journal_bytes" "Size of the journal on disk.";

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use odograph::analytics::blueprint::Records;
 use odograph::analytics::lane::{Lane, LaneParts};
 use odograph::analytics::library::find_library;
 use odograph::analytics::model::{Model, Runtime};
@@ -42,6 +43,8 @@ fn allocations(models: &[&str]) -> usize {
         LaneParts {
             scoring: Scoring::new(models.iter().map(|name| load(name, &table)).collect(), &table, VEHICLES).unwrap(),
             table,
+            checks: Arc::default(),
+            records: Records::default(),
             window_bytes: 64 << 10,
             checkpoint_groups: 10,
         },

@@ -27,7 +27,7 @@ impl<'a> ByteReader<'a> {
         Self(bytes)
     }
 
-    numbers! { take_u8 u8; take_u16 u16; take_u32 u32; take_u64 u64; take_i64 i64; take_f32 f32; }
+    numbers! { take_u8 u8; take_u16 u16; take_u32 u32; take_u64 u64; take_i64 i64; take_f32 f32; take_f64 f64; }
 
     pub fn take(&mut self, length: usize, what: &'static str) -> Result<&'a [u8], Damaged> {
         let (bytes, rest) = self.0.split_at_checked(length).ok_or(Damaged { what })?;

@@ -1,32 +1,39 @@
 //! One lane's work on one batch: place every reading in its window, score all of them together, encode what came of it. Waits for
 //! nothing and reads no clock: `lanes` brings the deliveries and the time.
 
+mod alerts;
 mod counters;
 mod saved;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use super::alerting::{Seen, Tail};
+use super::blueprint::Records;
+use super::checks::{At, Checks};
+use super::claim::{Claim, Level};
 use super::scoring::Scoring;
 use super::vehicle::Vehicle;
 use super::window::{SignalLayout, WindowLimits};
 use crate::domain::{
-    Assessment, Delivery, ModelScore, NotScored, Outcome, Quarantined, Reading, SignalTable, Slot, Timestamp, Timing, VehicleId,
+    AlertEvent, Assessment, Delivery, Finding, ModelScore, NotScored, Outcome, Quarantined, Reading, SignalTable, Slot,
+    Timestamp, Timing, VehicleId, VehicleRecord,
 };
 use crate::journal::Batch;
 use crate::wire::record::{Assessed, RecordEncoder};
 
+pub use alerts::Obeyed;
 pub use counters::LaneCounters;
 pub use saved::{CHECKPOINT_GROUPS_MAX, RestoreError};
-
-/// Of the configuration, as long as there is one per process.
-const REVISION: u64 = 1;
 
 /// What a lane needs from outside.
 #[derive(Debug)]
 pub struct LaneParts {
     pub table: Arc<SignalTable>,
     pub scoring: Scoring,
+    pub checks: Arc<Checks>,
+    pub records: Records,
     pub window_bytes: usize,
     /// Vehicles are saved in this many groups, one after another.
     pub checkpoint_groups: usize,
@@ -38,6 +45,10 @@ pub struct Lane {
     table: Arc<SignalTable>,
     encoder: RecordEncoder,
     scoring: Scoring,
+    checks: Arc<Checks>,
+    records: Records,
+    /// Of the records that the vehicles hold.
+    records_generation: u64,
     limits: WindowLimits,
     layout: SignalLayout,
     index: HashMap<VehicleId, u32>,
@@ -50,6 +61,22 @@ pub struct Lane {
     found: Vec<Found>,
     /// Scores of one reading; used again.
     scores: Vec<ModelScore>,
+    /// What checks said in the first pass, reading by reading; used again.
+    waiting_claims: VecDeque<Claim>,
+    /// Vehicles of which something raised in this batch; used again.
+    raised: Vec<u32>,
+    /// All claims of one reading; used again.
+    claims: Vec<Claim>,
+    /// What is kept of them; used again.
+    findings: Vec<Finding>,
+    /// Changes of one vehicle's alerts; used again.
+    events: Vec<AlertEvent>,
+    /// Changes of all alerts in the last batch or tick.
+    told: Vec<AlertEvent>,
+    /// Time of the first tick.
+    listening_since: Option<Timestamp>,
+    /// Only while the tail of the journal is replayed.
+    tail: Tail,
     /// Vehicles with an entry in the list of newest assessments, in its order; used again.
     published: Vec<u32>,
 }
@@ -58,8 +85,11 @@ pub struct Lane {
 struct Owned {
     id: VehicleId,
     slot: Slot,
+    record: Option<Arc<VehicleRecord>>,
     state: Vehicle,
     has_changed: bool,
+    /// Something raised in this batch, and its episodes have not heard of it.
+    follows_all: bool,
     /// Where its newest assessment of this batch stands in the list to publish.
     newest_at: Option<u32>,
 }
@@ -74,7 +104,7 @@ struct SlotState {
 #[derive(Debug, Clone, Copy)]
 enum Found {
     Duplicate,
-    Reading { vehicle: u32, timing: Timing, judged: Result<usize, NotScored> },
+    Reading { vehicle: u32, timing: Timing, judged: Result<usize, NotScored>, claims: usize },
 }
 
 impl Lane {
@@ -92,6 +122,9 @@ impl Lane {
             layout: SignalLayout::of(&parts.table),
             table: parts.table,
             scoring: parts.scoring,
+            checks: parts.checks,
+            records_generation: parts.records.generation.load(Ordering::Acquire),
+            records: parts.records,
             limits,
             index: HashMap::new(),
             vehicles: Vec::new(),
@@ -100,6 +133,14 @@ impl Lane {
             counters: LaneCounters::default(),
             found: Vec::new(),
             scores: Vec::new(),
+            waiting_claims: VecDeque::new(),
+            raised: Vec::new(),
+            claims: Vec::new(),
+            findings: Vec::new(),
+            events: Vec::new(),
+            told: Vec::new(),
+            listening_since: None,
+            tail: Tail::default(),
             published: Vec::new(),
         }
     }
@@ -109,6 +150,7 @@ impl Lane {
     pub fn assess(&mut self, deliveries: &mut Vec<Delivery>, batch: &mut Batch, newest: &mut Vec<Assessment>) {
         self.scoring.clear();
         self.found.clear();
+        self.told.clear();
         for delivery in &*deliveries {
             for reading in &delivery.readings {
                 let found = self.place(delivery.slot, reading);
@@ -127,18 +169,28 @@ impl Lane {
                 next += 1;
                 match found {
                     Found::Duplicate => outcome.duplicates += 1,
-                    Found::Reading { vehicle, timing, judged } => {
+                    Found::Reading { vehicle, timing, judged, claims } => {
                         outcome.accepted += 1;
+                        self.claims.clear();
+                        self.claims.extend(self.waiting_claims.drain(..claims));
                         self.conclude(Conclusion { reading, slot: delivery.slot, vehicle, timing, judged }, batch, newest);
                     }
                 }
             }
             batch.promise(delivery.receipt, outcome);
         }
+        for vehicle in self.raised.drain(..) {
+            self.vehicles[vehicle as usize].follows_all = false;
+        }
         for vehicle in self.published.drain(..) {
             self.vehicles[vehicle as usize].newest_at = None;
         }
         self.counters.flush();
+    }
+
+    /// From the next batch on.
+    pub fn exchange(&mut self, checks: Arc<Checks>) {
+        self.checks = checks;
     }
 
     /// Logs, at most once a minute per lane, what models failed at since the last time.
@@ -159,7 +211,26 @@ impl Lane {
             (_, None) => Err(NotScored::BeforeWindow),
             (timing, Some(step)) => Ok(self.scoring.add(&state.window, step, timing)),
         };
-        Found::Reading { vehicle, timing: placed.timing, judged }
+        self.claims.clear();
+        if let Some(step) = placed.step {
+            self.check(vehicle, reading, placed.timing, step);
+        }
+        if self.claims.iter().any(|claim| claim.level == Level::Raised) && !self.vehicles[vehicle as usize].follows_all {
+            self.vehicles[vehicle as usize].follows_all = true;
+            self.raised.push(vehicle);
+        }
+        let claims = self.claims.len();
+        self.waiting_claims.extend(self.claims.drain(..));
+        Found::Reading { vehicle, timing: placed.timing, judged, claims }
+    }
+
+    /// What checks say, as the window shows it now, goes to `self.claims`.
+    fn check(&mut self, vehicle: u32, reading: &Reading, timing: Timing, step: usize) {
+        let Owned { record, follows_all, state: Vehicle { window, memory, episodes, .. }, .. } =
+            &mut self.vehicles[vehicle as usize];
+        let at = At { window, step, reading, timing, record: record.as_deref(), episodes, follows_all: *follows_all };
+        let without_room = self.checks.check(&at, memory, &mut self.claims);
+        self.counters.claims_without_room += without_room as u64;
     }
 
     /// Last pass: one frame, the newest state, the newest assessment.
@@ -173,22 +244,27 @@ impl Lane {
         let owned = &mut self.vehicles[vehicle as usize];
         owned.state.note_arrival(arrival);
         let moves = matches!(timing, Timing::InOrder | Timing::Delayed);
-        let assessed = Assessed { reading: &reading, timing, scores: &self.scores, not_scored, revision: REVISION };
+        let revision = self.checks.revision;
+        self.findings.clear();
+        self.findings.extend(self.claims.iter().filter_map(Claim::finding));
+        let assessed =
+            Assessed { reading: &reading, timing, scores: &self.scores, not_scored, findings: &self.findings, revision };
         batch.push(slot, arrival, |out| {
             let start = out.len();
             self.encoder.assessment(assessed, out);
             if moves {
                 owned.state.set_newest(&out[start..], arrival);
+                owned.state.hear(&reading, arrival);
             }
         });
-        if !owned.has_changed {
-            owned.has_changed = true;
-            let groups = self.changed.len();
-            self.changed[group_of(slot, groups)].push(vehicle);
-        }
+        self.note_change(vehicle, slot);
+        let seen = Seen { vehicle_id: &reading.vehicle_id, reading: &reading, timing, arrival, configuration: revision };
+        self.observe(vehicle, &seen);
+        self.write_events(vehicle, batch);
         if moves {
-            let scores = self.scores.clone();
-            let assessment = Assessment { reading, arrival, timing, scores, not_scored, revision: REVISION };
+            let (scores, findings) = (self.scores.clone(), self.findings.clone());
+            let owned = &mut self.vehicles[vehicle as usize];
+            let assessment = Assessment { reading, arrival, timing, scores, not_scored, findings, revision };
             if let Some(place) = owned.newest_at {
                 newest[place as usize] = assessment;
             } else {
@@ -202,6 +278,16 @@ impl Lane {
     fn quarantine(&mut self, slot: Slot, quarantined: &Quarantined, batch: &mut Batch) {
         let arrival = self.take_arrival(slot);
         batch.push(slot, arrival, |out| RecordEncoder::quarantined(quarantined, out));
+    }
+
+    /// To be saved with the next checkpoint of its slot.
+    fn note_change(&mut self, vehicle: u32, slot: Slot) {
+        let owned = &mut self.vehicles[vehicle as usize];
+        if !owned.has_changed {
+            owned.has_changed = true;
+            let groups = self.changed.len();
+            self.changed[group_of(slot, groups)].push(vehicle);
+        }
     }
 
     fn take_arrival(&mut self, slot: Slot) -> u64 {
@@ -221,7 +307,8 @@ impl Lane {
     fn own(&mut self, slot: Slot, id: VehicleId, state: Vehicle) -> u32 {
         let vehicle = u32::try_from(self.vehicles.len()).expect("memory ends before 4 billion vehicles");
         self.index.insert(id.clone(), vehicle);
-        self.vehicles.push(Owned { id, slot, state, has_changed: false, newest_at: None });
+        let record = (self.records.of)(&id);
+        self.vehicles.push(Owned { id, slot, record, state, has_changed: false, follows_all: false, newest_at: None });
         vehicle
     }
 }

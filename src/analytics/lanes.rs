@@ -1,20 +1,19 @@
 //! The threads of the lanes and the way to them. The rim of this module: it waits and is told the time, the thinking is in `lane`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::histogram;
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
-use super::features::FeatureNameError;
-use super::lane::{CHECKPOINT_GROUPS_MAX, Lane, LaneParts, RestoreError};
-use super::model::{Model, ModelError, Runtime, RuntimeError};
-use super::scoring::Scoring;
-use crate::domain::{Assessment, Delivery, SLOTS, SignalTable, Slot, Timestamp};
-use crate::journal::{Batch, Journal, Recovery};
+use super::alerting::CommandRefused;
+use super::blueprint::{Blueprint, BlueprintError};
+use super::checks::Checks;
+use super::lane::{Lane, Obeyed, RestoreError};
+use crate::domain::{Assessment, Command, Delivery, SLOTS, Slot, Timestamp};
+use crate::journal::{Batch, Journal, JournalClosed, Recovery};
 use crate::settings;
 use crate::tasks::Tasks;
 use crate::{clock, metrics as names};
@@ -28,26 +27,14 @@ const PUBLISH_CHUNK: usize = 1_024;
 /// Takes the newest assessment of every vehicle that a batch moved, and drains the list.
 pub type Publish = Box<dyn FnMut(&mut Vec<Assessment>) + Send>;
 
-/// What lanes are made of.
+/// What lanes are made of, and what they work with.
 pub struct LaneStart<'a, P> {
-    pub settings: &'a settings::Analytics,
-    pub table: Arc<SignalTable>,
-    pub models: Vec<ModelSource>,
-    /// The library of ONNX Runtime; loaded only if there are models.
-    pub library: PathBuf,
+    pub blueprint: &'a Blueprint,
     pub journal: Journal,
     pub recovery: Recovery,
     /// One per lane, by its number.
     pub publish: P,
     pub tasks: &'a Tasks,
-}
-
-/// A model file, read.
-#[derive(Debug, Clone)]
-pub struct ModelSource {
-    /// Where it came from, for messages.
-    pub origin: PathBuf,
-    pub file: Arc<[u8]>,
 }
 
 /// The way into the lanes. They end once every clone is dropped and all that was delivered is with the journal.
@@ -70,15 +57,11 @@ pub enum TryDeliverError {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
-    Runtime(#[from] RuntimeError),
-    #[error("model {}: {error}", origin.display())]
-    Model { origin: PathBuf, error: ModelError },
-    #[error("two models are called {name:?}: the second is {}", origin.display())]
-    SameName { name: Arc<str>, origin: PathBuf },
-    #[error(transparent)]
-    Features(#[from] FeatureNameError),
+    Blueprint(#[from] BlueprintError),
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Journal(#[from] JournalClosed),
     #[error("could not start a lane's thread: {0}")]
     Thread(#[from] std::io::Error),
 }
@@ -86,7 +69,16 @@ pub enum StartError {
 #[derive(Debug)]
 enum Message {
     Delivery(Delivery),
+    Command(Ordered),
+    Checks(Arc<Checks>),
     Tick(Timestamp),
+}
+
+/// A command, and where its answer is waited for.
+#[derive(Debug)]
+struct Ordered {
+    command: Command,
+    answer: oneshot::Sender<Result<Obeyed, CommandRefused>>,
 }
 
 impl LaneInlet {
@@ -105,8 +97,32 @@ impl LaneInlet {
     pub fn try_deliver(&self, delivery: Delivery) -> Result<(), TryDeliverError> {
         self.of(delivery.slot).try_send(Message::Delivery(delivery)).map_err(|error| match error {
             TrySendError::Full(Message::Delivery(delivery)) => TryDeliverError::Full(delivery),
-            TrySendError::Full(Message::Tick(_)) | TrySendError::Closed(_) => TryDeliverError::Closed(Closed),
+            TrySendError::Full(Message::Command(_) | Message::Checks(_) | Message::Tick(_)) | TrySendError::Closed(_) => {
+                TryDeliverError::Closed(Closed)
+            }
         })
+    }
+
+    /// Waits until the change is durable.
+    ///
+    /// # Errors
+    /// Where the lane has ended, or could not promise anything.
+    pub async fn command(&self, command: Command) -> Result<Result<Obeyed, CommandRefused>, Closed> {
+        let (answer, answered) = oneshot::channel();
+        let lane = self.of(command.vehicle_id.slot());
+        lane.send(Message::Command(Ordered { command, answer })).await.map_err(|_| Closed)?;
+        answered.await.map_err(|_| Closed)
+    }
+
+    /// Lanes judge by these from their next batch on.
+    ///
+    /// # Errors
+    /// Where a lane has ended.
+    pub async fn exchange(&self, checks: &Arc<Checks>) -> Result<(), Closed> {
+        for lane in &*self.0 {
+            lane.send(Message::Checks(Arc::clone(checks))).await.map_err(|_| Closed)?;
+        }
+        Ok(())
     }
 
     fn of(&self, slot: Slot) -> &mpsc::Sender<Message> {
@@ -119,9 +135,18 @@ impl LaneInlet {
 /// # Errors
 /// [`StartError`] with the first thing that is wrong; nothing is running then.
 pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<LaneInlet, StartError> {
-    let count = lane_count(start.settings);
-    let mut lanes = build_lanes(&start, count)?;
+    let settings = &start.blueprint.settings;
+    let count = lane_count(settings);
+    let parts = start.blueprint.parts(count)?;
+    let mut lanes: Vec<Lane> = parts.into_iter().map(|parts| Lane::new(parts, &*start.recovery.next_arrival)).collect();
     restore(&mut lanes, start.recovery)?;
+    for lane in &mut lanes {
+        let mut batch = Batch::new();
+        lane.finish_replay(&mut batch);
+        if !batch.is_empty() {
+            start.journal.submit(batch)?;
+        }
+    }
     let mut publishers: Vec<Publish> = (0..count).map(&start.publish).collect();
     for (lane, publish) in lanes.iter().zip(&mut publishers) {
         publish_all(lane, publish);
@@ -129,10 +154,10 @@ pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<LaneInl
     let mut inlets = Vec::with_capacity(count);
     for (lane, publish) in lanes.into_iter().zip(publishers) {
         // Full: tasks wait, and what they have is not acknowledged.
-        let (inlet, inbox) = mpsc::channel(start.settings.inbox);
+        let (inlet, inbox) = mpsc::channel(settings.inbox);
         let (ended, has_ended) = watch::channel(());
         start.tasks.spawn("lane ticks", tick(inlet.downgrade(), has_ended));
-        let thread = LaneThread { lane, inbox, publish, journal: start.journal.clone(), batch_max: start.settings.batch_max };
+        let thread = LaneThread { lane, inbox, publish, journal: start.journal.clone(), batch_max: settings.batch_max };
         start.tasks.spawn_thread("lane", move || {
             let result = thread.run();
             drop(ended);
@@ -156,34 +181,6 @@ pub fn lane_count(settings: &settings::Analytics) -> usize {
 /// Lanes own ranges of slots.
 pub(super) fn lane_of(slot: Slot, lanes: usize) -> usize {
     slot.share_of(lanes)
-}
-
-fn build_lanes<P>(start: &LaneStart<'_, P>, count: usize) -> Result<Vec<Lane>, StartError> {
-    let runtime = if start.models.is_empty() { None } else { Some(Runtime::load(&start.library)?) };
-    let groups = usize::try_from(start.settings.checkpoint_every.duration().as_secs()).unwrap_or(usize::MAX);
-    let mut lanes = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut models: Vec<Model> = Vec::with_capacity(start.models.len());
-        for source in &start.models {
-            let Some(runtime) = &runtime else { break };
-            let origin = || source.origin.clone();
-            let model = Model::load(runtime, &source.file, &start.table);
-            let model = model.map_err(|error| StartError::Model { origin: origin(), error })?;
-            let name = &model.contract().name;
-            if models.iter().any(|other| other.contract().name == *name) {
-                return Err(StartError::SameName { name: Arc::clone(name), origin: origin() });
-            }
-            models.push(model);
-        }
-        let parts = LaneParts {
-            table: Arc::clone(&start.table),
-            scoring: Scoring::new(models, &start.table, start.settings.batch_max)?,
-            window_bytes: usize::try_from(start.settings.window_bytes.bytes()).unwrap_or(usize::MAX),
-            checkpoint_groups: groups.clamp(1, CHECKPOINT_GROUPS_MAX),
-        };
-        lanes.push(Lane::new(parts, &*start.recovery.next_arrival));
-    }
-    Ok(lanes)
 }
 
 /// The saved states, then the frames since.
@@ -257,14 +254,17 @@ impl LaneThread {
         let step_seconds = histogram!(names::LANE_STEP_SECONDS);
         let mut messages = Vec::with_capacity(self.batch_max);
         let mut deliveries = Vec::with_capacity(self.batch_max);
+        let mut commands = Vec::new();
         let mut newest = Vec::new();
         let mut batch = Batch::new();
         let mut next_group = 0;
         while self.inbox.blocking_recv_many(&mut messages, self.batch_max) > 0 {
-            let mut tick = None;
+            let (mut tick, mut checks) = (None, None);
             for message in messages.drain(..) {
                 match message {
                     Message::Delivery(delivery) => deliveries.push(delivery),
+                    Message::Command(ordered) => commands.push(ordered),
+                    Message::Checks(new) => checks = Some(new),
                     Message::Tick(now) => tick = Some(now),
                 }
             }
@@ -276,8 +276,23 @@ impl LaneThread {
                 newest.clear();
                 batch = self.journal.submit(batch)?;
             }
+            for Ordered { command, answer } in commands.drain(..) {
+                match self.lane.command(&command, &mut batch) {
+                    Ok(obeyed) => batch.then(move || drop(answer.send(Ok(obeyed)))),
+                    Err(refused) => drop(answer.send(Err(refused))),
+                }
+            }
+            if let Some(checks) = checks {
+                self.lane.exchange(checks);
+            }
             if let Some(now) = tick {
+                self.lane.tick(now, &mut batch);
                 self.lane.report(now);
+            }
+            if !batch.is_empty() {
+                batch = self.journal.submit(batch)?;
+            }
+            if tick.is_some() {
                 self.save(next_group)?;
                 next_group = (next_group + 1) % self.lane.checkpoint_groups();
             }

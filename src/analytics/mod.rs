@@ -1,7 +1,10 @@
 //! Turns readings into assessments: windows, features, models, lanes. Does no I/O.
 
+pub mod alerting;
+pub mod blueprint;
 mod bytes;
 pub mod calibration;
+pub mod checks;
 pub mod claim;
 pub mod contract;
 pub mod features;
@@ -12,7 +15,9 @@ pub mod lane;
 pub mod lanes;
 pub mod library;
 pub mod model;
+pub mod offline;
 pub mod onnx_file;
+pub mod rules;
 pub mod scoring;
 pub mod vehicle;
 pub mod window;

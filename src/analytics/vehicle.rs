@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use super::alerting::Episodes;
 use super::bytes::{ByteReader, Damaged};
+use super::checks::CheckMemory;
 use super::window::{Insertion, SignalLayout, Window, WindowLimits};
-use crate::domain::{Reading, Timestamp, Timing};
+use crate::domain::{OpenedBy, Reading, Timestamp, Timing, VehicleId};
 
 /// ARCHITECTURE, event time.
 const DELAYED_AFTER: Duration = Duration::from_mins(5);
 const FUTURE_BEYOND: Duration = Duration::from_mins(2);
 
-/// Version of the saved form. This code reads no other one yet; there was none before.
-const STATE_VERSION: u8 = 1;
+/// Version of the saved form. Version 1 ended with the window, and is still read.
+const STATE_VERSION: u8 = 2;
 
 /// Readings that are stored but in no window (ahead of time, or too late) and are remembered as identities, oldest forgotten first.
 /// A vehicle whose clock is wrong sends nothing else, and what it sends twice follows soon after.
@@ -21,12 +23,24 @@ const MAX_OUTSIDE: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub struct Vehicle {
     pub window: Window,
+    pub memory: CheckMemory,
+    pub episodes: Episodes,
+    /// `None` before the first reading that moved the window.
+    pub heard: Option<Heard>,
     outside: Vec<(Timestamp, u64)>,
     /// The newest assessment as the journal has it; empty before the first.
     newest_record: Vec<u8>,
     newest_arrival: u64,
     /// Behind the last frame of this vehicle.
     next_arrival: u64,
+}
+
+/// The newest reading that moved the window: silence is measured from it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Heard {
+    /// Its configuration is not kept here.
+    pub reading: OpenedBy,
+    pub received_at: Timestamp,
 }
 
 /// Where a reading that is no duplicate belongs.
@@ -41,7 +55,7 @@ pub struct Placed {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("it was written by version {given} of the form, this program reads version {STATE_VERSION}")]
+    #[error("it was written by version {given} of the form, this program reads versions 1 to {STATE_VERSION}")]
     Version { given: u8 },
     #[error(transparent)]
     Damaged(#[from] Damaged),
@@ -70,6 +84,14 @@ impl Vehicle {
             self.outside.push(identity);
         }
         Some(Placed { timing, step, cut })
+    }
+
+    /// The reading moved the window forward.
+    pub fn hear(&mut self, reading: &Reading, arrival: u64) {
+        self.heard = Some(Heard {
+            reading: OpenedBy { recorded_at: reading.recorded_at, fingerprint: reading.fingerprint, arrival, configuration: 0 },
+            received_at: reading.received_at,
+        });
     }
 
     /// A frame of this vehicle was written.
@@ -109,14 +131,23 @@ impl Vehicle {
             out.extend(fingerprint.to_le_bytes());
         }
         self.window.encode(out);
+        self.episodes.encode(out);
+        self.memory.encode(out);
+        out.push(u8::from(self.heard.is_some()));
+        if let Some(heard) = self.heard {
+            out.extend(heard.reading.recorded_at.as_micros().to_le_bytes());
+            out.extend(heard.reading.fingerprint.to_le_bytes());
+            out.extend(heard.reading.arrival.to_le_bytes());
+            out.extend(heard.received_at.as_micros().to_le_bytes());
+        }
     }
 
     /// # Errors
     /// [`StateError`] where `bytes` are not what this version writes.
-    pub fn decode(bytes: &[u8], today: &SignalLayout) -> Result<Self, StateError> {
+    pub fn decode(bytes: &[u8], vehicle_id: &VehicleId, today: &SignalLayout) -> Result<Self, StateError> {
         let mut from = ByteReader::new(bytes);
         let given = from.take_u8("version")?;
-        if given != STATE_VERSION {
+        if !(1..=STATE_VERSION).contains(&given) {
             return Err(StateError::Version { given });
         }
         let saved = SignalLayout::decode(&mut from)?;
@@ -132,9 +163,22 @@ impl Vehicle {
             vehicle.outside.push((recorded_at, from.take_u64("readings outside")?));
         }
         vehicle.window = Window::decode(&mut from, &saved, today)?;
+        if given >= 2 {
+            vehicle.episodes = Episodes::decode(&mut from, vehicle_id)?;
+            vehicle.memory = CheckMemory::decode(&mut from)?;
+            vehicle.heard = (from.take_u8("heard")? != 0).then(|| decode_heard(&mut from)).transpose()?;
+        }
         from.end()?;
         Ok(vehicle)
     }
+}
+
+fn decode_heard(from: &mut ByteReader<'_>) -> Result<Heard, Damaged> {
+    let recorded_at = Timestamp::from_micros(from.take_i64("heard")?);
+    let (fingerprint, arrival) = (from.take_u64("heard")?, from.take_u64("heard")?);
+    let reading = OpenedBy { recorded_at, fingerprint, arrival, configuration: 0 };
+    let received_at = Timestamp::from_micros(from.take_i64("heard")?);
+    Ok(Heard { reading, received_at })
 }
 
 fn timing_of(reading: &Reading, newest: Option<Timestamp>) -> Timing {
@@ -212,15 +256,18 @@ mod tests {
         vehicle.place(&received(9_000, 1_001), &limits());
         vehicle.set_newest(b"record", 7);
         vehicle.note_arrival(7);
+        vehicle.hear(&received(1_000, 1_001), 7);
         let mut bytes = Vec::new();
         vehicle.encode(&layout, &mut bytes);
-        let read = Vehicle::decode(&bytes, &layout).unwrap();
+        let id = VehicleId::new("truck-7").unwrap();
+        let read = Vehicle::decode(&bytes, &id, &layout).unwrap();
+        assert_eq!(read.heard, vehicle.heard);
         assert_eq!(read.newest(), Some((&b"record"[..], 7)));
         assert!(read.has_seen(7) && !read.has_seen(8));
         for length in 0..bytes.len() {
-            assert!(Vehicle::decode(&bytes[..length], &layout).is_err(), "{length} bytes");
+            assert!(Vehicle::decode(&bytes[..length], &id, &layout).is_err(), "{length} bytes");
         }
-        bytes[0] = 2;
-        assert!(Vehicle::decode(&bytes, &layout).unwrap_err().to_string().contains("version 2"));
+        bytes[0] = 3;
+        assert!(Vehicle::decode(&bytes, &id, &layout).unwrap_err().to_string().contains("version 3"));
     }
 }

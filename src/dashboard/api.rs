@@ -7,6 +7,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
+use super::alerts;
 use super::forms::{QuarantinedForm, ReadingForm, VehicleForm};
 use super::parameters::Parameters;
 use super::problem::Problem;
@@ -21,8 +22,8 @@ const MOST_READINGS: u32 = 1_000;
 /// Payloads come along, 64 KiB each at most.
 const MOST_QUARANTINED: u32 = 100;
 
-const A_TIME: &str = "an RFC 3339 time such as 2026-11-24T03:17:00Z";
-const A_CURSOR: &str = "a cursor that this address gave out as `next_cursor`";
+pub(super) const A_TIME: &str = "an RFC 3339 time such as 2026-11-24T03:17:00Z";
+pub(super) const A_CURSOR: &str = "a cursor that this address gave out as `next_cursor`";
 
 pub fn router(fleet: Fleet) -> Router {
     Router::new()
@@ -30,10 +31,13 @@ pub fn router(fleet: Fleet) -> Router {
         .route("/vehicles/import", post(vehicle_records::import))
         .route("/vehicles/{id}", get(vehicle).put(vehicle_records::put))
         .route("/vehicles/{id}/readings", get(readings))
+        .route("/alerts", get(alerts::list))
+        .route("/alerts/{id}", get(alerts::show))
+        .route("/alerts/{id}/{action}", post(alerts::command))
         .route("/quarantine", get(quarantine))
         .route("/quarantine/{id}/payload", get(quarantined_payload))
         .fallback(async || {
-            Problem::not_found("no such address; there are /vehicles, /vehicles/{id}, /vehicles/{id}/readings, /quarantine")
+            Problem::not_found("no such address; there are /vehicles, /vehicles/{id}, /vehicles/{id}/readings, /alerts, /alerts/{id}, /quarantine")
         })
         .with_state(fleet)
 }
@@ -110,10 +114,10 @@ fn unknown(id: &VehicleId) -> Problem {
 }
 
 /// A page of a list, written without a detour over trees of values, which would give f32 the digits of f64.
-struct Page<'a, Form, Cursor> {
-    name: &'static str,
-    forms: &'a [Form],
-    next_cursor: &'a Cursor,
+pub(super) struct Page<'a, Form, Cursor> {
+    pub name: &'static str,
+    pub forms: &'a [Form],
+    pub next_cursor: &'a Cursor,
 }
 
 impl<Form: serde::Serialize, Cursor: serde::Serialize> serde::Serialize for Page<'_, Form, Cursor> {

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::alert_forms::AlertForm;
 use crate::domain::{Assessment, Position, Reading, SignalTable, Timestamp, VehicleId, VehicleRecord};
 use crate::fleet::Vehicle;
 use crate::storage::QuarantinedMessage;
@@ -15,7 +16,7 @@ pub struct VehicleForm<'a> {
     #[serde(flatten)]
     moment: MomentForm<'a>,
     state: &'static str,
-    open_alerts: [(); 0],
+    open_alerts: Vec<AlertForm<'a>>,
     /// `None`: nobody registered it; its class is unknown.
     record: Option<&'a VehicleRecord>,
 }
@@ -52,6 +53,18 @@ struct MomentForm<'a> {
     scores: Vec<ScoreForm<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_scored: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<FindingForm<'a>>,
+}
+
+/// A check that is at or beyond its limits.
+#[derive(Debug, Serialize)]
+struct FindingForm<'a> {
+    key: &'a str,
+    severity: &'static str,
+    raised: bool,
+    value: Option<f64>,
+    limit: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,7 +123,7 @@ impl<'a> VehicleForm<'a> {
             vehicle_id: &vehicle.vehicle_id,
             moment: vehicle.newest.as_ref().map_or_else(MomentForm::default, |newest| MomentForm::new(newest, table)),
             state: vehicle.state.code(),
-            open_alerts: [],
+            open_alerts: vehicle.open_alerts.iter().map(|alert| AlertForm::new(alert)).collect(),
             record: vehicle.record.as_deref(),
         }
     }
@@ -134,6 +147,13 @@ impl<'a> MomentForm<'a> {
             raw: score.raw,
             tail_probability: score.tail_probability,
         });
+        let findings = assessment.findings.iter().map(|finding| FindingForm {
+            key: finding.key.as_str(),
+            severity: finding.severity.code(),
+            raised: finding.is_raised,
+            value: finding.value,
+            limit: finding.limit,
+        });
         let rejected = reading.rejected.iter().map(|rejected| RejectedForm {
             name: &rejected.name,
             value: rejected.value.is_finite().then_some(rejected.value),
@@ -153,6 +173,7 @@ impl<'a> MomentForm<'a> {
             score: assessment.score(),
             scores: scores.collect(),
             not_scored: assessment.not_scored.map(crate::domain::NotScored::code),
+            findings: findings.collect(),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! HTTP: the API, health, metrics and the page. Thinks nothing of its own: it asks `fleet`.
 
+mod alert_forms;
+mod alerts;
 mod api;
+mod fences;
 mod forms;
 mod guard;
 mod parameters;
@@ -22,6 +25,8 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tower_http::limit::RequestBodyLimitLayer;
 
+pub use self::fences::{Fences, FencesRefused};
+
 use self::problem::Problem;
 use crate::clock;
 use crate::fleet::Fleet;
@@ -35,6 +40,7 @@ const MOST_REQUESTS: usize = 256;
 /// What the routes need. `ready` gives the reasons why not; none: ready.
 pub struct Parts {
     pub fleet: Fleet,
+    pub fences: Fences,
     pub address: SocketAddr,
     pub ready: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
@@ -54,14 +60,14 @@ pub fn router(parts: Parts, uplink: Router) -> Router {
     let guard = guard::Guard::new(parts.address);
     let questions = Arc::new(Semaphore::new(MOST_REQUESTS));
     let shared: Shared = Arc::new(parts);
-    let fleet = shared.fleet.clone();
+    let (fleet, fences) = (shared.fleet.clone(), shared.fences.clone());
     Router::new()
         .route("/", get(page))
         .route("/health/live", get(async || Json(serde_json::json!({"live": true}))))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(shared)
-        .nest("/api/v1", api::router(fleet))
+        .nest("/api/v1", api::router(fleet).merge(fences::router(fences)))
         .fallback(async || Problem::not_found("no such address; the API is below /api/v1"))
         .method_not_allowed_fallback(async |method: Method| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))

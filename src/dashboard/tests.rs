@@ -8,12 +8,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::analytics::alerting::CommandRefused;
+use crate::analytics::lane::Obeyed;
 use crate::domain::{
-    Assessment, Ignition, ModelScore, Position, Quarantined, Reading, SignalTable, SignalValues, Slot, Source, Timestamp, Timing,
-    VehicleId, signal,
+    AlertEvent, Assessment, Change, Command, Condition, Handling, Ignition, ModelScore, Position, Quarantined, Reading,
+    SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
 };
-use crate::fleet::FleetParts;
-use crate::live::LiveState;
+use crate::fleet::{CommandFailed, Commands, FleetParts};
+use crate::live::{LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{ArchiveRecord, SqliteArchive, VehicleRegister};
 use crate::wire::record::Record;
@@ -25,6 +27,7 @@ struct Server {
     address: SocketAddr,
     archive: SqliteArchive,
     live: Arc<LiveState>,
+    open_alerts: Arc<OpenAlerts>,
     problem: Arc<Mutex<Option<String>>>,
 }
 
@@ -40,17 +43,27 @@ async fn a_server() -> Server {
     let table = Arc::new(SignalTable::default());
     let archive = SqliteArchive::open(&folder.path().join("archive.sqlite"), Arc::clone(&table)).await.unwrap();
     let live = Arc::new(LiveState::new(1, 100));
+    let open_alerts = Arc::new(OpenAlerts::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let problem: Arc<Mutex<Option<String>>> = Arc::default();
     let parts = Parts {
         fleet: Fleet::new(FleetParts {
             live: Arc::clone(&live),
+            open_alerts: Arc::clone(&open_alerts),
+            commands: Commands::new({
+                let open_alerts = Arc::clone(&open_alerts);
+                move |command| std::future::ready(acknowledged(&open_alerts, &command))
+            }),
             archive: archive.clone(),
             register: VehicleRegister::open(archive.clone()).await.unwrap(),
             table,
             settings: settings::Fleet::default(),
         }),
+        fences: Fences {
+            get: Arc::new(|| Box::pin(std::future::ready(r#"{"type":"FeatureCollection","features":[]}"#.to_owned()))),
+            put: Arc::new(|text| Box::pin(std::future::ready(Err(FencesRefused::Mistakes(text))))),
+        },
         address,
         ready: Box::new({
             let problem = Arc::clone(&problem);
@@ -61,7 +74,18 @@ async fn a_server() -> Server {
     let router = router(parts, axum::Router::new());
     let tasks = crate::tasks::Tasks::default();
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
-    Server { _folder: folder, _tasks: tasks, address, archive, live, problem }
+    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, problem }
+}
+
+/// In place of a lane, which has tests of its own.
+fn acknowledged(open_alerts: &OpenAlerts, command: &Command) -> Result<Obeyed, CommandFailed> {
+    let refused = || CommandRefused::NoSuchAlert { alert_id: command.alert_id };
+    let mut alert = (*open_alerts.get(command.alert_id).ok_or_else(refused)?).clone();
+    (alert.handling, alert.acknowledged_by) = (Handling::Acknowledged, Some(command.by.clone()));
+    alert.revision += 1;
+    let event = AlertEvent { change: Change::Acknowledged, at: command.at, alert: alert.clone() };
+    open_alerts.apply(&event);
+    Ok(Obeyed { alert, event: Some(event) })
 }
 
 impl Server {
@@ -75,6 +99,11 @@ impl Server {
             request = request.header(*name, *value);
         }
         self.send(request.body(Vec::new()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Answer {
+        let request = ureq::http::Request::post(format!("http://{}{path}", self.address));
+        self.send(request.body(body.as_bytes().to_vec()).unwrap()).await
     }
 
     async fn send(&self, request: ureq::http::Request<Vec<u8>>) -> Answer {
@@ -107,6 +136,7 @@ fn a_reading_at(recorded_at: Timestamp) -> Assessment {
         timing: Timing::Late,
         scores: vec![ModelScore { model: "forest".into(), version: "1".into(), score: 0.2, raw: 0.6, tail_probability: 0.8 }],
         not_scored: None,
+        findings: Vec::new(),
         revision: 0,
         reading: Reading {
             vehicle_id: VehicleId::new("truck-7").unwrap(),
@@ -337,4 +367,50 @@ async fn health_says_why_and_metrics_are_text() {
     assert_eq!(metrics.body, b"odograph_connections 3\n");
     let page = server.get("/").await;
     assert!(page.content_type.starts_with("text/html") && page.status == 200);
+}
+
+#[tokio::test]
+async fn an_open_alert_is_listed_shown_with_its_vehicle_and_handled_before_the_archive_knows_it() {
+    let server = a_server().await;
+    let mut event = crate::wire::alert::tests::a_full_alert_event();
+    (event.change, event.alert.condition, event.alert.revision) = (Change::Opened, Condition::Active, 0);
+    event.alert.handling = Handling::New;
+    server.open_alerts.apply(&event);
+    let id = event.alert.alert_id.to_string();
+    let mut newest = vec![a_reading_at(crate::clock::now())];
+    newest[0].timing = Timing::InOrder;
+    server.live.update(0, &mut newest);
+    let vehicle = server.get("/api/v1/vehicles/truck-7").await.json;
+    assert_eq!((&vehicle["state"], &vehicle["open_alerts"][0]["alert_id"]), (&"alert".into(), &id.as_str().into()));
+    let listed = server.get("/api/v1/alerts?condition=active&vehicle_id=truck-7").await.json;
+    assert_eq!(listed["alerts"][0]["explanation"][0]["contribution"], 0.875);
+    assert_eq!(server.get("/api/v1/alerts?condition=cleared").await.json["alerts"].as_array().unwrap().len(), 0);
+    let answer = server.post(&format!("/api/v1/alerts/{id}/acknowledge"), r#"{"by":"ada"}"#).await;
+    assert_eq!((answer.status, &answer.json["alert"]["acknowledged_by"]), (200, &"ada".into()));
+    let shown = server.get(&format!("/api/v1/alerts/{id}")).await.json;
+    assert_eq!((&shown["handling"], &shown["history"]), (&"acknowledged".into(), &Value::Array(Vec::new())));
+}
+
+#[tokio::test]
+async fn a_command_that_makes_no_sense_says_what_would() {
+    let server = a_server().await;
+    let mut event = crate::wire::alert::tests::a_full_alert_event();
+    event.alert.condition = Condition::Active;
+    server.open_alerts.apply(&event);
+    let id = event.alert.alert_id.to_string();
+    for (action, body, status, expected) in [
+        ("acknowledge", r#"{"who":"ada"}"#, 400, "unknown field `who`"),
+        ("assign", "", 400, "assign needs `to`"),
+        ("silence", "{}", 400, "silence needs `duration`"),
+        ("silence", r#"{"duration":"60d"}"#, 400, "at most 30 days"),
+        ("acknowledge", r#"{"verdict":"confirmed"}"#, 400, "`verdict` belongs to resolve"),
+        ("resolve", r#"{"verdict":"maybe"}"#, 400, "confirmed, false_alarm"),
+        ("close", "", 404, "acknowledge, assign, silence, resolve"),
+    ] {
+        let answer = server.post(&format!("/api/v1/alerts/{id}/{action}"), body).await;
+        let detail = answer.json["detail"].as_str().unwrap_or_default();
+        assert!(answer.status == status && detail.contains(expected), "{action} {body}: {} {detail}", answer.status);
+    }
+    assert_eq!(server.post("/api/v1/alerts/0000000000000001/acknowledge", "").await.status, 404);
+    assert_eq!(server.post("/api/v1/alerts/xyz/acknowledge", "").await.status, 400);
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Reading;
 use super::codes::codes;
+use super::{Finding, Reading};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assessment {
@@ -14,6 +14,8 @@ pub struct Assessment {
     pub scores: Vec<ModelScore>,
     /// Why no active model scored it; `None` where one did.
     pub not_scored: Option<NotScored>,
+    /// Of rules, fences and models; only those at or beyond their limits.
+    pub findings: Vec<Finding>,
     /// Of the configuration that assessed it.
     pub revision: u64,
 }

@@ -1,14 +1,16 @@
 //! What the dashboard may ask about the fleet: live state and archive, joined. Answers in domain forms; JSON is the dashboard's.
 
+mod alerts;
 mod state;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use self::alerts::{CommandFailed, Commands};
 pub use self::state::{StateCounts, VehicleState};
 
-use crate::domain::{Assessment, SignalTable, Timestamp, VehicleId, VehicleRecord};
-use crate::live::LiveState;
+use crate::domain::{Alert, Assessment, SignalTable, Timestamp, VehicleId, VehicleRecord};
+use crate::live::{LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{
     ArchiveError, ExportedPayload, QuarantinePage, QuarantineQuery, ReadingsPage, ReadingsQuery, RegisterError, SqliteArchive,
@@ -19,6 +21,8 @@ use crate::storage::{
 #[derive(Debug, Clone)]
 pub struct Fleet {
     live: Arc<LiveState>,
+    open_alerts: Arc<OpenAlerts>,
+    commands: Commands,
     archive: SqliteArchive,
     register: VehicleRegister,
     table: Arc<SignalTable>,
@@ -29,6 +33,9 @@ pub struct Fleet {
 #[derive(Debug, Clone)]
 pub struct FleetParts {
     pub live: Arc<LiveState>,
+    pub open_alerts: Arc<OpenAlerts>,
+    /// To the lanes.
+    pub commands: Commands,
     pub archive: SqliteArchive,
     pub register: VehicleRegister,
     pub table: Arc<SignalTable>,
@@ -42,6 +49,8 @@ pub struct Vehicle {
     /// `None`: it has not spoken yet.
     pub newest: Option<Arc<Assessment>>,
     pub state: VehicleState,
+    /// Oldest first.
+    pub open_alerts: Vec<Arc<Alert>>,
     /// `None`: nobody registered it.
     pub record: Option<Arc<VehicleRecord>>,
 }
@@ -56,8 +65,8 @@ pub struct VehiclesPage {
 impl Fleet {
     #[must_use]
     pub fn new(parts: FleetParts) -> Self {
-        let FleetParts { live, archive, register, table, settings } = parts;
-        Self { live, archive, register, table, settings }
+        let FleetParts { live, open_alerts, commands, archive, register, table, settings } = parts;
+        Self { live, open_alerts, commands, archive, register, table, settings }
     }
 
     #[must_use]
@@ -150,12 +159,19 @@ impl Fleet {
     #[must_use]
     pub fn counts(&self, now: Timestamp) -> StateCounts {
         let mut counts = StateCounts::default();
-        self.live.for_each(|newest| counts.add(VehicleState::of(newest, now, &self.settings)));
+        let with_alerts = self.open_alerts.vehicles();
+        self.live.for_each(|newest| {
+            let has_alert = with_alerts.contains(&newest.reading.vehicle_id);
+            counts.add(VehicleState::of(newest, has_alert, now, &self.settings));
+        });
         counts
     }
 
     fn shown(&self, vehicle_id: VehicleId, newest: Option<Arc<Assessment>>, now: Timestamp) -> Vehicle {
-        let state = newest.as_ref().map_or(VehicleState::Offline, |newest| VehicleState::of(newest, now, &self.settings));
-        Vehicle { record: self.register.get(&vehicle_id), vehicle_id, newest, state }
+        let open_alerts = self.open_alerts.of_vehicle(&vehicle_id);
+        let has_alert = !open_alerts.is_empty();
+        let state =
+            newest.as_ref().map_or(VehicleState::Offline, |newest| VehicleState::of(newest, has_alert, now, &self.settings));
+        Vehicle { record: self.register.get(&vehicle_id), vehicle_id, newest, state, open_alerts }
     }
 }

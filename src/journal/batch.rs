@@ -1,16 +1,29 @@
 //! What a lane hands to the journal: encoded frames, and the receipts that depend on them. Writes nothing: `writer`.
 
+use std::fmt;
+
 use super::frame;
 use crate::domain::{Outcome, Receipt, Slot};
 
 /// Larger buffers are not kept for reuse: one burst must not hold its memory for ever.
 const MAX_REUSED_BYTES: usize = 4 << 20;
 
+/// Called once something is durable.
+type Then = Box<dyn FnOnce() + Send>;
+
 /// Frames and promises of one lane step. The buffers are used again: [`super::Journal::submit`] returns an empty one.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Batch {
     frames: Vec<u8>,
     promises: Vec<(Receipt, Outcome)>,
+    /// Rare: answers to commands.
+    then: Vec<Then>,
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Batch").field("frame_bytes", &self.frames.len()).field("promises", &self.promises.len()).finish()
+    }
 }
 
 impl Batch {
@@ -21,13 +34,14 @@ impl Batch {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.promises.is_empty()
+        self.frames.is_empty() && self.promises.is_empty() && self.then.is_empty()
     }
 
     /// Empties it; receipts in it are dropped unkept.
     pub fn clear(&mut self) {
         self.frames.clear();
         self.promises.clear();
+        self.then.clear();
     }
 
     /// Appends one frame. `encode` appends the protobuf record to the buffer and must leave alone what is in it already.
@@ -40,6 +54,11 @@ impl Batch {
         self.promises.push((receipt, outcome));
     }
 
+    /// To be called like a promise is kept; dropped uncalled where nothing becomes durable.
+    pub fn then(&mut self, call: impl FnOnce() + Send + 'static) {
+        self.then.push(Box::new(call));
+    }
+
     pub(super) fn frames(&self) -> impl Iterator<Item = &[u8]> {
         frame::split(&self.frames)
     }
@@ -49,6 +68,7 @@ impl Batch {
         for (receipt, outcome) in self.promises.drain(..) {
             receipt.keep(outcome);
         }
+        self.then.drain(..).for_each(|call| call());
     }
 
     /// Empty, for the next lane step; `None` where it has grown too large to be kept.

@@ -1,10 +1,14 @@
 //! The newest state of every vehicle, in memory. Keeps no history and survives no restart: the archive does both.
 
+mod open_alerts;
+
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::domain::{Assessment, Timing, VehicleId};
+
+pub use open_alerts::OpenAlerts;
 
 /// One shard per lane: a lane updates its own, under one short lock per batch, and meets only readers there.
 ///
@@ -136,6 +140,7 @@ mod tests {
             timing: Timing::InOrder,
             scores: Vec::new(),
             not_scored: None,
+            findings: Vec::new(),
             revision: 0,
             reading: Reading {
                 vehicle_id: VehicleId::new(vehicle_id).unwrap(),

@@ -111,6 +111,7 @@ impl Overlay {
         for (key, value) in table {
             path.push(key);
             match (lookup(&self.defaults, path), value) {
+                (_, value) if is_open(path) => self.set(path, value, place),
                 (Some(Value::Table(_)), Value::Table(inner)) => self.table(path, inner, place),
                 (Some(Value::Table(_)), value) => {
                     let problem = format!("`{}` is a section, not {}", path.join("."), describe(&value));
@@ -143,7 +144,7 @@ impl Overlay {
 
     /// Tries the value alone over the defaults, so that each mistake is found whatever the others are.
     fn set(&mut self, path: &[String], value: Value, place: &str) {
-        if lookup(&self.defaults, path).is_none() {
+        if lookup(&self.defaults, path).is_none() && !is_open(path) {
             let problem = format!("`{}` is no setting{}", path.join("."), suggest(&self.defaults, path));
             return self.mistake(place, problem);
         }
@@ -164,6 +165,11 @@ impl Overlay {
             .extend(settings.contradictions().into_iter().map(|problem| Mistake { place: "together".to_owned(), problem }));
         if self.mistakes.is_empty() { Ok(settings) } else { Err(SettingsError { mistakes: self.mistakes }) }
     }
+}
+
+/// `rules.NAME.class` has whatever classes a deployment has: it is set as a whole.
+fn is_open(path: &[String]) -> bool {
+    matches!(path, [section, _, key] if section == "rules" && key == "class")
 }
 
 fn lookup<'a>(table: &'a Table, path: &[String]) -> Option<&'a Value> {

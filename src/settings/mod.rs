@@ -3,6 +3,7 @@
 //! Each part gets its own section, never the whole tree. `odograph.toml` lists all of them with their defaults, and a test compares.
 
 mod load;
+mod rules;
 mod signals;
 mod units;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use load::{Mistake, SettingsError, Sources};
+pub use rules::{RuleSetting, Rules};
 pub use signals::{SignalSetting, signal_table};
 pub use units::{ByteSize, Interval};
 
@@ -28,12 +30,13 @@ pub struct Settings {
     pub broker: Broker,
     pub ingest: Ingest,
     pub analytics: Analytics,
-    pub fences: Fences,
     pub journal: Journal,
     pub archive: Archive,
     pub live: Live,
     pub fleet: Fleet,
     pub log: Log,
+    pub rules: Rules,
+    pub fences: Fences,
     /// Signals beyond the built-in table, and `hold` for those of it.
     pub signals: Vec<SignalSetting>,
 }
@@ -106,11 +109,11 @@ pub struct Analytics {
     pub checkpoint_every: Interval,
 }
 
-/// Areas with a policy. Their form: `wire::geojson`.
+/// Areas on the map with a policy.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fences {
-    /// GeoJSON files that are read at the start.
+    /// GeoJSON files. None: the fences that were put over the API, if any.
     pub files: Vec<PathBuf>,
 }
 
@@ -190,6 +193,7 @@ impl Settings {
         );
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
         problems.extend(signals::contradictions(&self.signals));
+        problems.extend(self.rules.problems());
         problems
     }
 }
@@ -207,12 +211,13 @@ impl Default for Settings {
             broker: Broker::default(),
             ingest: Ingest::default(),
             analytics: Analytics::default(),
-            fences: Fences::default(),
             journal: Journal::default(),
             archive: Archive::default(),
             live: Live::default(),
             fleet: Fleet::default(),
             log: Log::default(),
+            rules: Rules::default(),
+            fences: Fences::default(),
             signals: Vec::new(),
         }
     }

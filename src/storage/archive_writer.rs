@@ -145,10 +145,13 @@ impl ArchiveWriter {
             Err(error) => error,
         };
         if let [record] = records {
-            let Record::Assessment(assessment) = &record.record else { return Err(error.into()) };
-            let reading = &assessment.reading;
-            tracing::error!(vehicle_id = %reading.vehicle_id, recorded_at = %reading.recorded_at, error = %error, "the archive refuses a reading");
-            record.record = refusal(&frames[0], reading.received_at, reading.vehicle_id.as_str(), &error.to_string());
+            let (vehicle_id, received_at) = match &record.record {
+                Record::Assessment(assessment) => (assessment.reading.vehicle_id.clone(), assessment.reading.received_at),
+                Record::AlertEvent(event) => (event.alert.vehicle_id.clone(), event.at),
+                Record::Quarantined(_) => return Err(error.into()),
+            };
+            tracing::error!(%vehicle_id, %received_at, error = %error, "the archive refuses a record");
+            record.record = refusal(&frames[0], received_at, vehicle_id.as_str(), &error.to_string());
             return self.store(records, frames);
         }
         let (first, second) = records.split_at_mut(frames.len() / 2);
@@ -237,8 +240,14 @@ mod tests {
         for sequence in sequences {
             let reading = &mut assessment.reading;
             (reading.sequence, reading.fingerprint) = (Some(sequence), sequence);
-            let assessed =
-                Assessed { reading, timing: assessment.timing, scores: &[], not_scored: assessment.not_scored, revision: 0 };
+            let assessed = Assessed {
+                reading,
+                timing: assessment.timing,
+                scores: &[],
+                not_scored: assessment.not_scored,
+                findings: &[],
+                revision: 0,
+            };
             batch.push(reading.vehicle_id.slot(), sequence, |out| encoder.assessment(assessed, out));
         }
         let (receipt, kept) = Receipt::new();

@@ -8,7 +8,8 @@ mod vehicle_register;
 
 pub use error::ArchiveError;
 pub use sqlite::{
-    ArchiveRecord, ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage, ReadingCursor,
-    ReadingsPage, ReadingsQuery, SqliteArchive, Stored, file_of,
+    AlertCursor, AlertHistory, AlertsPage, AlertsQuery, ArchiveRecord, ExportedPayload, QuarantineCursor, QuarantinePage,
+    QuarantineQuery, QuarantinedMessage, ReadingCursor, ReadingsPage, ReadingsQuery, SqliteArchive, Stored, StoredConfiguration,
+    file_of,
 };
 pub use vehicle_register::{CsvError, RegisterError, VehicleRegister, read_vehicles_csv};

@@ -50,6 +50,7 @@ async fn forget(archive: &SqliteArchive, oldest: Timestamp) -> Result<u64, Archi
         archive.forget_hours(oldest).await?;
     }
     archive.forget_quarantined(oldest).await?;
+    archive.forget_alerts(oldest).await?;
     Ok(readings)
 }
 

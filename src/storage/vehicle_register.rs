@@ -1,6 +1,7 @@
 //! The records of all registered vehicles, in memory for whoever needs one at once, and in the archive for good.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use super::{ArchiveError, SqliteArchive};
@@ -14,6 +15,7 @@ const MAX_VEHICLES: usize = 1_000_000;
 pub struct VehicleRegister {
     archive: SqliteArchive,
     records: Arc<RwLock<HashMap<VehicleId, Arc<VehicleRecord>>>>,
+    generation: Arc<AtomicU64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +54,7 @@ impl VehicleRegister {
     pub async fn open(archive: SqliteArchive) -> Result<Self, ArchiveError> {
         let records = archive.registered_vehicles().await?;
         let records = records.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
-        Ok(Self { archive, records: Arc::new(RwLock::new(records)) })
+        Ok(Self { archive, records: Arc::new(RwLock::new(records)), generation: Arc::default() })
     }
 
     /// `None`: nobody registered it.
@@ -89,7 +91,15 @@ impl VehicleRegister {
         self.archive.put_vehicles(&records, at).await?;
         let mut known = self.records.write().expect("no holder panics");
         known.extend(records.into_iter().map(|(id, record)| (id, Arc::new(record))));
+        drop(known);
+        self.generation.fetch_add(1, Ordering::Release);
         Ok(fresh)
+    }
+
+    /// Rises with every change.
+    #[must_use]
+    pub fn generation(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.generation)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Payload, protobuf and file forms of readings. The only place besides `rpc` that knows the generated types.
 
+pub(crate) mod alert;
 pub mod decode;
 mod decode_draft;
 #[cfg(test)]

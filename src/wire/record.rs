@@ -6,14 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 
+use super::alert::{alert_event_from_proto, alert_event_to_proto};
 use super::proto::journal::v1::{self as journal, record::Kind};
 use super::proto::v1::TelemetryReading;
 use super::reading::{
     ignition_from_proto, position_from_proto, reading_to_proto, signals_from_proto, timestamp_from_proto, timestamp_to_proto,
 };
 use crate::domain::{
-    Assessment, ModelScore, NotScored, Quarantined, Reading, Reason, RejectedSignal, Rejection, SignalTable, Source, Timing,
-    VehicleId,
+    AlertEvent, AlertKey, Assessment, Finding, ModelScore, NotScored, Quarantined, Reading, Reason, RejectedSignal, Rejection,
+    Severity, SignalTable, Source, Timing, VehicleId,
 };
 
 /// One record of the journal.
@@ -21,6 +22,7 @@ use crate::domain::{
 pub enum Record {
     Assessment(Box<Assessment>),
     Quarantined(Box<Quarantined>),
+    AlertEvent(Box<AlertEvent>),
 }
 
 /// A record that passed its checksum and yet makes no sense: written by a newer version, or a defect of ours.
@@ -39,6 +41,7 @@ pub struct Assessed<'a> {
     pub timing: Timing,
     pub scores: &'a [ModelScore],
     pub not_scored: Option<NotScored>,
+    pub findings: &'a [Finding],
     pub revision: u64,
 }
 
@@ -84,6 +87,14 @@ impl RecordEncoder {
             into.tail_probability = score.tail_probability;
         }
         refill(&mut into.not_scored, from.not_scored.map_or("", NotScored::code));
+        into.findings.clear();
+        into.findings.extend(from.findings.iter().map(|finding| journal::Finding {
+            key: finding.key.to_string(),
+            severity: finding.severity.code().to_owned(),
+            raised: finding.is_raised,
+            value: finding.value,
+            limit: finding.limit,
+        }));
         into.revision = from.revision;
         self.record.encode(out).expect("a Vec grows as needed");
     }
@@ -104,6 +115,20 @@ impl RecordEncoder {
         };
         record.encode(out).expect("a Vec grows as needed");
     }
+
+    /// Appends the protobuf of one change of an alert to `out`.
+    pub fn alert_event(from: &AlertEvent, out: &mut Vec<u8>) {
+        let record = journal::Record { kind: Some(Kind::AlertEvent(alert_event_to_proto(from))) };
+        record.encode(out).expect("a Vec grows as needed");
+    }
+}
+
+/// Whether a record is a change of an alert, without decoding it.
+#[must_use]
+pub fn is_alert_event(record: &[u8]) -> bool {
+    /// Field 3 of `Record`, length-delimited: a record has one field, so it is always the first byte.
+    const ALERT_EVENT: u8 = (3 << 3) | 2;
+    record.first() == Some(&ALERT_EVENT)
 }
 
 fn refill(into: &mut String, from: &str) {
@@ -121,11 +146,12 @@ pub fn decode_record(bytes: &[u8], arrival: u64, table: &SignalTable) -> Result<
             Ok(Record::Assessment(Box::new(assessment_from_proto(assessment, arrival, table)?)))
         }
         Some(Kind::Quarantined(quarantined)) => Ok(Record::Quarantined(Box::new(quarantined_from_proto(quarantined)?))),
+        Some(Kind::AlertEvent(event)) => Ok(Record::AlertEvent(Box::new(alert_event_from_proto(event)?))),
         None => Err(RecordError::Field { field: "kind" }),
     }
 }
 
-fn missing(field: &'static str) -> RecordError {
+pub(super) fn missing(field: &'static str) -> RecordError {
     RecordError::Field { field }
 }
 
@@ -165,10 +191,16 @@ fn assessment_from_proto(from: journal::Assessment, arrival: u64, table: &Signal
         "" => None,
         code => Some(NotScored::from_code(code).ok_or_else(|| missing("not_scored"))?),
     };
+    let findings = from.findings.into_iter().map(|finding| {
+        let severity = Severity::from_code(&finding.severity).ok_or_else(|| missing("findings.severity"))?;
+        let key = AlertKey::from_stored(&finding.key);
+        Ok(Finding { key, severity, is_raised: finding.raised, value: finding.value, limit: finding.limit })
+    });
     Ok(Assessment {
         arrival,
         timing,
         scores: scores.collect(),
+        findings: findings.collect::<Result<_, RecordError>>()?,
         not_scored,
         revision: from.revision,
         reading: Reading {
@@ -216,6 +248,13 @@ mod tests {
             timing: Timing::Delayed,
             scores: vec![ModelScore { model: "a".into(), version: "1".into(), score: 0.5, raw: 2.5, tail_probability: 0.5 }],
             not_scored: None,
+            findings: vec![Finding {
+                key: AlertKey::rule("overheating"),
+                severity: Severity::Critical,
+                is_raised: true,
+                value: Some(121.0),
+                limit: None,
+            }],
             revision: 3,
             reading: Reading {
                 vehicle_id: VehicleId::new("truck-7").unwrap(),
@@ -248,6 +287,7 @@ mod tests {
                 timing: written.timing,
                 scores: &written.scores,
                 not_scored: written.not_scored,
+                findings: &written.findings,
                 revision: written.revision,
             };
             encoder.assessment(assessed, &mut bytes);

@@ -14,6 +14,7 @@ const LOG_EVERY: Duration = Duration::from_mins(1);
 /// Handles are made once: looking one up costs more than a reading should.
 pub struct LaneCounters {
     pub windows_cut: u64,
+    pub claims_without_room: u64,
     readings: u64,
     scored: u64,
     not_scored: Vec<u64>,
@@ -26,6 +27,7 @@ struct Handles {
     scored: Counter,
     not_scored: Vec<Counter>,
     windows_cut: Counter,
+    claims_without_room: Counter,
     model_failures: Counter,
 }
 
@@ -34,6 +36,7 @@ impl Default for LaneCounters {
         let reason = |reason: &NotScored| counter!(names::READINGS_NOT_SCORED, "reason" => reason.code());
         Self {
             windows_cut: 0,
+            claims_without_room: 0,
             readings: 0,
             scored: 0,
             not_scored: vec![0; NotScored::ALL.len()],
@@ -43,6 +46,7 @@ impl Default for LaneCounters {
                 scored: counter!(names::READINGS_SCORED),
                 not_scored: NotScored::ALL.iter().map(reason).collect(),
                 windows_cut: counter!(names::WINDOWS_CUT),
+                claims_without_room: counter!(names::CLAIMS_WITHOUT_ROOM),
                 model_failures: counter!(names::MODEL_FAILURES),
             },
         }
@@ -64,6 +68,7 @@ impl LaneCounters {
         self.handles.batch_readings.record(std::mem::take(&mut self.readings) as f64);
         self.handles.scored.increment(std::mem::take(&mut self.scored));
         self.handles.windows_cut.increment(std::mem::take(&mut self.windows_cut));
+        self.handles.claims_without_room.increment(std::mem::take(&mut self.claims_without_room));
         for (count, handle) in self.not_scored.iter_mut().zip(&self.handles.not_scored) {
             if *count > 0 {
                 handle.increment(std::mem::take(count));

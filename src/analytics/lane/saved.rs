@@ -59,7 +59,7 @@ impl Lane {
             Ok(id) => id,
             Err(error) => return Err(RestoreError::VehicleId { vehicle_id, error }),
         };
-        let state = Vehicle::decode(&state, &self.layout).map_err(|error| RestoreError::State { vehicle_id, error })?;
+        let state = Vehicle::decode(&state, &id, &self.layout).map_err(|error| RestoreError::State { vehicle_id, error })?;
         self.own(slot, id, state);
         Ok(())
     }
@@ -70,23 +70,34 @@ impl Lane {
     /// Where the record cannot be read.
     pub fn replay(&mut self, frame: &Frame) -> Result<(), RecordError> {
         self.slots[usize::from(frame.slot.number())].has_changed = true;
-        let Record::Assessment(assessment) = decode_record(&frame.payload, frame.arrival, &self.table)? else { return Ok(()) };
-        let vehicle = self.vehicle(frame.slot, &assessment.reading.vehicle_id);
-        let owned = &mut self.vehicles[vehicle as usize];
-        if owned.state.has_seen(frame.arrival) {
+        let record = decode_record(&frame.payload, frame.arrival, &self.table)?;
+        let vehicle_id = match &record {
+            Record::Assessment(assessment) => &assessment.reading.vehicle_id,
+            Record::AlertEvent(event) => &event.alert.vehicle_id,
+            Record::Quarantined(_) => return Ok(()),
+        };
+        let vehicle = self.vehicle(frame.slot, vehicle_id);
+        if self.vehicles[vehicle as usize].state.has_seen(frame.arrival) {
             return Ok(());
         }
-        owned.state.place(&assessment.reading, &self.limits);
-        owned.state.note_arrival(frame.arrival);
-        if matches!(assessment.timing, Timing::InOrder | Timing::Delayed) {
-            owned.state.set_newest(&frame.payload, frame.arrival);
+        match &record {
+            Record::Assessment(assessment) => self.replay_assessment(vehicle, assessment, frame),
+            Record::AlertEvent(event) => self.replay_event(vehicle, event),
+            Record::Quarantined(_) => {}
         }
-        if !owned.has_changed {
-            owned.has_changed = true;
-            let groups = self.changed.len();
-            self.changed[group_of(frame.slot, groups)].push(vehicle);
-        }
+        self.vehicles[vehicle as usize].state.note_arrival(frame.arrival);
+        self.note_change(vehicle, frame.slot);
         Ok(())
+    }
+
+    fn replay_assessment(&mut self, vehicle: u32, assessment: &Assessment, frame: &Frame) {
+        let state = &mut self.vehicles[vehicle as usize].state;
+        let step = state.place(&assessment.reading, &self.limits).and_then(|placed| placed.step);
+        if matches!(assessment.timing, Timing::InOrder | Timing::Delayed) {
+            state.set_newest(&frame.payload, frame.arrival);
+            state.hear(&assessment.reading, frame.arrival);
+        }
+        self.replay_claims(vehicle, assessment, step);
     }
 
     /// The newest assessment of every vehicle that has one.
@@ -96,7 +107,9 @@ impl Lane {
             let newest = |error| RestoreError::Newest { vehicle_id: owned.id.clone(), error };
             match decode_record(record, arrival, &self.table) {
                 Ok(Record::Assessment(assessment)) => Some(Ok(*assessment)),
-                Ok(Record::Quarantined(_)) => Some(Err(newest(RecordError::Field { field: "assessment" }))),
+                Ok(Record::Quarantined(_) | Record::AlertEvent(_)) => {
+                    Some(Err(newest(RecordError::Field { field: "assessment" })))
+                }
                 Err(error) => Some(Err(newest(error))),
             }
         })

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::analytics::blueprint::{ModelSource, Records};
 use crate::analytics::fixtures::{library, model_file, reading_of};
 use crate::domain::{Outcome, Receipt, signal};
 use crate::settings::ByteSize;
@@ -36,16 +37,15 @@ impl Line {
             Box::new(move |newest| newest.drain(..).for_each(|assessment| published.send(assessment).unwrap()))
         };
         let source = |name: &&str| ModelSource { origin: format!("{name}.onnx").into(), file: model_file(name).into() };
-        let start_with = LaneStart {
-            settings,
+        let blueprint = Blueprint {
+            settings: settings.clone(),
             table: Arc::default(),
             models: models.iter().map(source).collect(),
+            checks: Arc::default(),
+            records: Records::default(),
             library: library.to_owned(),
-            journal,
-            recovery,
-            publish,
-            tasks: &tasks,
         };
+        let start_with = LaneStart { blueprint: &blueprint, journal, recovery, publish, tasks: &tasks };
         Ok(Running { inlet: start(start_with)?, tasks })
     }
 

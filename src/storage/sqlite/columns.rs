@@ -30,6 +30,7 @@ pub const OPTIONAL: &[&str] = &[
     "score",
     "scores",
     "not_scored",
+    "findings",
 ];
 
 const TIMING: u32 = 1;
@@ -45,6 +46,7 @@ const EXTRAS: u32 = 1 << 10;
 const REJECTED: u32 = 1 << 11;
 const SCORES: u32 = 0b11 << 12;
 const NOT_SCORED: u32 = 1 << 14;
+const FINDINGS: u32 = 1 << 15;
 
 /// Signals that have a column of their own; declared ones stand in `extras`.
 const SIGNALS_WITH_COLUMN: u64 = (1 << SIGNALS.len()) - 1;
@@ -82,6 +84,7 @@ impl ColumnSet {
         needs(!reading.rejected.is_empty(), REJECTED);
         needs(!assessment.scores.is_empty(), SCORES);
         needs(assessment.not_scored.is_some(), NOT_SCORED);
+        needs(!assessment.findings.is_empty(), FINDINGS);
         let mut signals = present & SIGNALS_WITH_COLUMN;
         if reading.odometer_m.is_some() {
             signals |= 1 << ODOMETER.index();
@@ -203,6 +206,13 @@ impl RowBinder<'_> {
         }
         if wants(NOT_SCORED) {
             add(row, assessment.not_scored.map(|reason| Arc::clone(&self.codes.not_scored[reason as usize])));
+        }
+        if wants(FINDINGS) {
+            let findings = assessment.findings.iter();
+            let findings = findings
+                .map(|finding| (finding.key.as_str(), finding.severity.code(), finding.is_raised, finding.value, finding.limit));
+            let findings: Vec<_> = findings.collect();
+            add(row, (!findings.is_empty()).then(|| json(&findings)));
         }
     }
 

@@ -3,7 +3,9 @@
 //! `columns` says how a reading becomes a row and back, `insert` binds many rows at once, `store` is the transaction of a batch,
 //! `history` and `quarantine` answer questions, `retention` forgets.
 
+mod alerts;
 mod columns;
+mod configurations;
 mod history;
 mod insert;
 mod known;
@@ -32,6 +34,8 @@ use self::known::Known;
 use super::error::ArchiveError;
 use crate::domain::SignalTable;
 
+pub use self::alerts::{AlertCursor, AlertHistory, AlertsPage, AlertsQuery};
+pub use self::configurations::StoredConfiguration;
 pub use self::history::{ReadingCursor, ReadingsPage, ReadingsQuery};
 pub use self::quarantine::{ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
 pub use self::store::{ArchiveRecord, Stored};
@@ -42,6 +46,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "quarantine", include_str!("../../../migrations/sqlite/0002_quarantine.sql")),
     (3, "minutes_of_hour", include_str!("../../../migrations/sqlite/0003_minutes_of_hour.sql")),
     (4, "vehicle_records", include_str!("../../../migrations/sqlite/0004_vehicle_records.sql")),
+    (6, "alerts", include_str!("../../../migrations/sqlite/0006_alerts.sql")),
+    (7, "configurations", include_str!("../../../migrations/sqlite/0007_configurations.sql")),
 ];
 
 /// Connections for questions. More questions than that wait for each other, never for the writer.

@@ -9,8 +9,8 @@ use sqlx::sqlite::SqliteRow;
 use super::columns::{OPTIONAL, REQUIRED};
 use crate::domain::signal::{ODOMETER, SIGNALS};
 use crate::domain::{
-    Assessment, Ignition, ModelScore, NotScored, Position, Reading, RejectedSignal, Rejection, SignalId, SignalTable,
-    SignalValues, Timestamp, Timing, VehicleId,
+    AlertKey, Assessment, Finding, Ignition, ModelScore, NotScored, Position, Reading, RejectedSignal, Rejection, Severity,
+    SignalId, SignalTable, SignalValues, Timestamp, Timing, VehicleId,
 };
 use crate::storage::error::{ArchiveError, database_error};
 
@@ -28,6 +28,8 @@ pub type ModelVersions = HashMap<i64, (Arc<str>, Arc<str>)>;
 type ScoreColumns = (i64, Option<f32>, Option<f32>, Option<f64>);
 /// Name, value, reason.
 type RejectedColumns = (Box<str>, Option<f64>, String);
+/// Key, severity, raised, value, limit.
+type FindingColumns = (String, String, bool, Option<f64>, Option<f64>);
 
 pub struct RowReader<'a> {
     pub table: &'a SignalTable,
@@ -54,11 +56,13 @@ impl RowReader<'_> {
         let _greatest_of_the_scores: Option<f64> = columns.take()?;
         let scores: Vec<ScoreColumns> = columns.json("scores")?.unwrap_or_default();
         let not_scored = columns.code("not_scored", NotScored::from_code)?;
+        let findings: Vec<FindingColumns> = columns.json("findings")?.unwrap_or_default();
         let (mut signals, odometer_m) = columns.signals()?;
         Ok(Assessment {
             arrival,
             timing,
             not_scored,
+            findings: findings.into_iter().map(finding).collect::<Result<_, _>>()?,
             revision,
             scores: scores.into_iter().map(|score| self.score(score)).collect::<Result<_, _>>()?,
             reading: Reading {
@@ -106,6 +110,12 @@ impl RowReader<'_> {
         extras.sort_unstable_by(|left, right| left.0.cmp(&right.0));
         extras
     }
+}
+
+fn finding((key, severity, is_raised, value, limit): FindingColumns) -> Result<Finding, ArchiveError> {
+    let unknown = || ArchiveError::Unreadable { column: "readings.findings", value: severity.clone() };
+    let severity = Severity::from_code(&severity).ok_or_else(unknown)?;
+    Ok(Finding { key: AlertKey::from_stored(&key), severity, is_raised, value, limit })
 }
 
 fn rejected_signal((name, value, reason): RejectedColumns) -> Result<RejectedSignal, ArchiveError> {

@@ -15,9 +15,14 @@ pub(super) struct Binding {
     ignition: Option<usize>,
     position: Option<PositionIndices>,
     signals: Vec<(usize, SignalColumn)>,
+    /// Label of a simulated or annotated drive.
+    fault: Option<usize>,
     prefix: String,
     table: Arc<SignalTable>,
 }
+
+/// As `odograph simulate --out` writes it.
+const FAULT_COLUMN: &str = "fault";
 
 /// Why a row is no reading, and what exactly.
 pub(super) type Refused = (Refusal, String);
@@ -63,9 +68,22 @@ impl Binding {
             ignition: map.ignition.as_ref().and_then(|column| rows.column(column).ok()),
             position,
             signals,
+            fault: rows.header().iter().position(|name| name == FAULT_COLUMN),
             prefix,
             table,
         })
+    }
+
+    pub(super) const fn is_labelled(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Empty and missing cells: nothing was wrong.
+    pub(super) fn fault(&self, rows: &Rows) -> Option<Box<str>> {
+        match rows.cell(self.fault?) {
+            Cell::Text(text) if !text.is_empty() => Some(text.into()),
+            _ => None,
+        }
     }
 
     /// The reading of the row that `rows` stands at.

@@ -25,6 +25,8 @@ pub struct HistoryRow {
     /// 1 is the first row below the header.
     pub row: u64,
     pub reading: Reading,
+    /// What was wrong at that moment: the column `fault` of a labelled file.
+    pub fault: Option<Box<str>>,
 }
 
 /// Why a row is no reading.
@@ -103,6 +105,16 @@ impl RowCounts {
         self.refused.values().map(|rows| rows.count).sum()
     }
 
+    pub fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.thinned += other.thinned;
+        self.readings += other.readings;
+        self.rejected_signals += other.rejected_signals;
+        for (refusal, refused) in &other.refused {
+            self.refused.entry(*refusal).and_modify(|sum| sum.count += refused.count).or_insert_with(|| refused.clone());
+        }
+    }
+
     fn refuse(&mut self, row: u64, (refusal, detail): Refused) {
         let first = || RefusedRows { count: 0, first_row: row, first_detail: detail };
         self.refused.entry(refusal).or_insert_with(first).count += 1;
@@ -137,6 +149,12 @@ impl HistoryReader {
         &self.counts
     }
 
+    /// Whether the file says what was wrong when.
+    #[must_use]
+    pub const fn is_labelled(&self) -> bool {
+        self.binding.is_labelled()
+    }
+
     fn next_row(&mut self) -> Result<Option<HistoryRow>, HistoryError> {
         while !self.ended {
             let advance = self.rows.advance()?;
@@ -145,7 +163,10 @@ impl HistoryReader {
             match advance {
                 Advance::Row => {
                     let read = self.binding.read(&self.rows);
-                    match read.and_then(|reading| self.in_order(HistoryRow { row, reading })) {
+                    match read.and_then(|reading| {
+                        let fault = self.binding.fault(&self.rows);
+                        self.in_order(HistoryRow { row, reading, fault })
+                    }) {
                         Ok(None) => {}
                         Ok(ready) => return Ok(ready),
                         Err(refused) => self.counts.refuse(row, refused),

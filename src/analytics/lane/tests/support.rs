@@ -6,11 +6,13 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use crate::analytics::alerting::CommandRefused;
+use crate::analytics::blueprint::Records;
 use crate::analytics::fixtures::model;
-use crate::analytics::lane::{Lane, LaneParts};
+use crate::analytics::lane::{Lane, LaneParts, Obeyed};
 use crate::analytics::lanes::lane_of;
 use crate::analytics::scoring::Scoring;
-use crate::domain::{Assessment, Delivery, Outcome, Reading, Receipt, SignalTable};
+use crate::domain::{Assessment, Command, Delivery, Outcome, Reading, Receipt, SignalTable};
 use crate::journal::{Batch, Frame, Journal};
 use crate::settings;
 use crate::tasks::Tasks;
@@ -61,6 +63,8 @@ impl Line {
             let parts = LaneParts {
                 table: Arc::clone(&self.table),
                 scoring: Scoring::new(models, &self.table, 16).unwrap(),
+                checks: Arc::default(),
+                records: Records::default(),
                 window_bytes: 64 << 10,
                 checkpoint_groups: GROUPS,
             };
@@ -81,7 +85,7 @@ impl Line {
     pub fn assessments(&self) -> Vec<Assessment> {
         let assessments = self.records().into_iter().filter_map(|record| match record {
             Record::Assessment(assessment) => Some(*assessment),
-            Record::Quarantined(_) => None,
+            Record::Quarantined(_) | Record::AlertEvent(_) => None,
         });
         assessments.collect()
     }
@@ -106,6 +110,14 @@ impl Fleet {
             self.journal.as_ref().unwrap().submit(batch).unwrap();
         }
         told
+    }
+
+    pub fn command(&mut self, command: &Command) -> Result<Obeyed, CommandRefused> {
+        let lane = lane_of(command.vehicle_id.slot(), self.lanes.len());
+        let mut batch = Batch::new();
+        let obeyed = self.lanes[lane].command(command, &mut batch)?;
+        self.journal.as_ref().unwrap().submit(batch).unwrap();
+        Ok(obeyed)
     }
 
     /// Everything in the journal.

@@ -1,0 +1,169 @@
+//! Alerts below `/api/v1/alerts`: listed, shown with their history, and handled.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::alert_forms::{AlertForm, AlertHistoryForm};
+use super::api::{A_CURSOR, A_TIME, Page, vehicle_id};
+use super::parameters::Parameters;
+use super::problem::Problem;
+use crate::clock;
+use crate::domain::{Action, Alert, AlertId, Command, Condition, Handling, Verdict};
+use crate::fleet::{CommandFailed, Fleet};
+use crate::settings::Interval;
+use crate::storage::AlertsQuery;
+
+const MOST_ALERTS: u32 = 1_000;
+/// Names and notes that are kept with an alert.
+const MAX_NAME_CHARACTERS: usize = 128;
+const MAX_NOTE_CHARACTERS: usize = 2_000;
+/// Without an account nobody has a name.
+const NOBODY: &str = "operator";
+const LONGEST_SILENCE: Duration = Duration::from_hours(30 * 24);
+
+/// What may stand in the body of a command; which of it depends on the command.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CommandForm {
+    by: Option<String>,
+    note: Option<String>,
+    /// Assign: to whom.
+    to: Option<String>,
+    /// Silence: for how long.
+    duration: Option<Interval>,
+    /// Resolve: confirmed or false_alarm.
+    verdict: Option<String>,
+}
+
+pub async fn list(State(fleet): State<Fleet>, parameters: Parameters) -> Result<Response, Problem> {
+    let parameters = parameters.only(&["condition", "handling", "vehicle_id", "from", "to", "limit", "cursor"])?;
+    let vehicle: Option<String> = parameters.get("vehicle_id", "a vehicle id")?;
+    let query = AlertsQuery {
+        vehicle_id: vehicle.as_deref().map(vehicle_id).transpose()?,
+        condition: code(&parameters, "condition", Condition::from_code, Condition::ALL.iter().map(|known| known.code()))?,
+        handling: code(&parameters, "handling", Handling::from_code, Handling::ALL.iter().map(|known| known.code()))?,
+        from: parameters.get("from", A_TIME)?,
+        to: parameters.get("to", A_TIME)?,
+        after: parameters.get("cursor", A_CURSOR)?,
+        limit: parameters.limit(MOST_ALERTS)?,
+    };
+    let page = fleet.alerts(&query).await?;
+    let forms: Vec<_> = page.alerts.iter().map(AlertForm::new).collect();
+    let next_cursor = page.next.map(|cursor| cursor.to_string());
+    Ok(Json(Page { name: "alerts", forms: &forms, next_cursor: &next_cursor }).into_response())
+}
+
+pub async fn show(State(fleet): State<Fleet>, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
+    parameters.only(&[])?;
+    let alert = find(&fleet, &id).await?;
+    // Without the archive the alert is still shown, its past is not.
+    let history = fleet.alert_history(alert.alert_id).await.unwrap_or_default();
+    let history: Vec<_> = history.iter().map(AlertHistoryForm::new).collect();
+    let mut shown = serde_json::to_value(AlertForm::new(&alert)).expect("names and numbers are JSON");
+    shown["history"] = json!(history);
+    Ok(Json(shown).into_response())
+}
+
+pub async fn command(
+    State(fleet): State<Fleet>,
+    Path((id, action)): Path<(String, String)>,
+    parameters: Parameters,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    parameters.only(&[])?;
+    let form: CommandForm = match &*body {
+        [] => CommandForm::default(),
+        body => serde_json::from_slice(body).map_err(|error| bad_command(error.to_string()))?,
+    };
+    let now = clock::now();
+    let action = form.action(&action, now)?;
+    let by = form.text(form.by.as_ref(), "by", MAX_NAME_CHARACTERS)?.unwrap_or_else(|| NOBODY.into());
+    let note = form.text(form.note.as_ref(), "note", MAX_NOTE_CHARACTERS)?;
+    let alert = find(&fleet, &id).await?;
+    let command = Command { vehicle_id: alert.vehicle_id, alert_id: alert.alert_id, action, by, note, at: now };
+    let obeyed = fleet.command(command).await?;
+    Ok(Json(json!({"changed": obeyed.event.is_some(), "alert": AlertForm::new(&obeyed.alert)})).into_response())
+}
+
+impl CommandForm {
+    fn action(&self, name: &str, now: crate::domain::Timestamp) -> Result<Action, Problem> {
+        let given = [
+            ("to", self.to.is_some(), "assign"),
+            ("duration", self.duration.is_some(), "silence"),
+            ("verdict", self.verdict.is_some(), "resolve"),
+        ];
+        if let Some((field, _, only)) = given.iter().find(|(_, is_given, only)| *is_given && *only != name) {
+            return Err(bad_command(format!("`{field}` belongs to {only}, not to {name}")));
+        }
+        match name {
+            "acknowledge" => Ok(Action::Acknowledge),
+            "assign" => {
+                let to = self.text(self.to.as_ref(), "to", MAX_NAME_CHARACTERS)?;
+                Ok(Action::Assign { to: to.ok_or_else(|| bad_command("assign needs `to`, the name of a person or team"))? })
+            }
+            "silence" => {
+                let duration = self.duration.ok_or_else(|| bad_command("silence needs `duration`, such as \"2h\""))?.duration();
+                if duration > LONGEST_SILENCE {
+                    return Err(bad_command("a silence lasts at most 30 days"));
+                }
+                Ok(Action::Silence { until: now.plus(duration) })
+            }
+            "resolve" => {
+                let verdict = self.verdict.as_deref().map(|code| {
+                    Verdict::from_code(code)
+                        .ok_or_else(|| bad_command(format!("`verdict` = {code:?} is none of confirmed, false_alarm")))
+                });
+                Ok(Action::Resolve { verdict: verdict.transpose()? })
+            }
+            other => {
+                Err(Problem::not_found(format!("no command {other:?}; an alert takes acknowledge, assign, silence, resolve")))
+            }
+        }
+    }
+
+    fn text(&self, value: Option<&String>, field: &str, most: usize) -> Result<Option<Box<str>>, Problem> {
+        let Some(value) = value else { return Ok(None) };
+        let length = value.chars().count();
+        // PostgreSQL refuses the character 0 for ever.
+        if length == 0 || length > most || value.contains('\0') {
+            return Err(bad_command(format!("`{field}` has 1 to {most} characters and no NUL")));
+        }
+        Ok(Some(value.as_str().into()))
+    }
+}
+
+async fn find(fleet: &Fleet, id: &str) -> Result<Alert, Problem> {
+    let id: AlertId = id.parse().map_err(|error: crate::domain::AlertIdError| Problem::bad_parameter(error.to_string()))?;
+    fleet.alert(id).await?.ok_or_else(|| Problem::not_found(format!("no alert {id}")))
+}
+
+fn code<T>(
+    parameters: &Parameters,
+    name: &str,
+    from_code: fn(&str) -> Option<T>,
+    known: impl Iterator<Item = &'static str>,
+) -> Result<Option<T>, Problem> {
+    let Some(text) = parameters.get::<String>(name, "a code")? else { return Ok(None) };
+    let unknown = || Problem::bad_parameter(format!("`{name}` = {text:?} is none of {}", known.collect::<Vec<_>>().join(", ")));
+    from_code(&text).map(Some).ok_or_else(unknown)
+}
+
+fn bad_command(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad_command", detail)
+}
+
+impl From<CommandFailed> for Problem {
+    fn from(error: CommandFailed) -> Self {
+        match error {
+            CommandFailed::Refused(refused) => Self::new(StatusCode::CONFLICT, "command_refused", refused.to_string()),
+            CommandFailed::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()),
+        }
+    }
+}
