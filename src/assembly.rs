@@ -26,12 +26,13 @@ use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
-use crate::journal::{Journal, JournalHealth, JournalMonitor};
-use crate::live::{LiveState, OpenAlerts};
+use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader};
+use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
 use crate::storage::{SqliteArchive, VehicleRegister, file_of, retention};
 use crate::tasks::Tasks;
+use crate::wire::geojson;
 
 /// The recorder folds what histograms have collected this often; without it they grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -77,7 +78,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         Ok(())
     });
     let open_alerts = Arc::new(OpenAlerts::default());
-    watch_alerts(&journal, &open_alerts, &table, &tasks)?;
+    let alert_feed = Arc::new(AlertFeed::new(crate::clock::now().as_micros().unsigned_abs()));
+    let changes = journal.reader(watcher::CURSOR)?;
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let mut blueprint = blueprint(&settings, &table)?;
     blueprint.records = records_of(&register);
@@ -85,7 +87,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let configuration = Configuration::new(&settings, &fences, &blueprint.models);
     let revision = configuration.keep(&blueprint.models, &archive, crate::clock::now()).await?;
     blueprint.checks = Arc::new(configuration.checks(revision)?);
-    let inlet = lanes::start(LaneStart {
+    let lanes::Started { inlet, open_alerts: left_open } = lanes::start(LaneStart {
         blueprint: &blueprint,
         journal,
         recovery,
@@ -95,6 +97,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         },
         tasks: &tasks,
     })?;
+    left_open.iter().for_each(|alert| open_alerts.take(alert));
+    watch_alerts(changes, &open_alerts, &alert_feed, &table, &tasks)?;
     let commands = commands_to(inlet.clone());
     let are_files = !settings.fences.files.is_empty();
     let in_force = InForce::new(configuration, blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
@@ -111,6 +115,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let fleet = Fleet::new(FleetParts {
         live,
         open_alerts,
+        alert_feed,
         commands,
         archive: archive.clone(),
         register,
@@ -164,11 +169,19 @@ fn start_archive_writer(
 }
 
 /// Open alerts follow the journal, so that nobody sees one that a power cut could take back.
-fn watch_alerts(journal: &Journal, open: &Arc<OpenAlerts>, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
-    let reader = journal.reader(watcher::CURSOR)?;
-    let (open, table) = (Arc::clone(open), Arc::clone(table));
+fn watch_alerts(
+    changes: Reader,
+    open: &Arc<OpenAlerts>,
+    feed: &Arc<AlertFeed>,
+    table: &Arc<SignalTable>,
+    tasks: &Tasks,
+) -> anyhow::Result<()> {
+    let (open, feed, table) = (Arc::clone(open), Arc::clone(feed), Arc::clone(table));
     tasks.spawn_thread("alert watcher", move || {
-        watcher::run(reader, &table, |event| open.apply(&event));
+        watcher::run(changes, &table, |event| {
+            open.apply(&event);
+            feed.publish(event);
+        });
         Ok(())
     })?;
     Ok(())
@@ -214,7 +227,7 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
         checks: Arc::new(Checks {
             revision: 0,
             rules: Rules::new(&settings.rules)?,
-            fences: Arc::new(FenceSet::compile(configuration::read_fences(&settings.fences.files)?)),
+            fences: Arc::new(FenceSet::compile(geojson::read_files(&settings.fences.files)?)),
         }),
         records: Records::default(),
         library: find_library(&settings.analytics.onnxruntime),

@@ -7,7 +7,7 @@ use super::contract::Contract;
 use super::features::{FeatureNameError, FeaturePlan, PREVIOUS_MAX_AGE};
 use super::model::{Model, ModelError};
 use super::window::Window;
-use crate::domain::{ModelScore, NotScored, SignalTable, Timing};
+use crate::domain::{ModelScore, NotScored, Quality, SignalTable, Timing};
 
 /// The models of one lane, and what waits for them.
 #[derive(Debug)]
@@ -107,13 +107,13 @@ impl Scoring {
         }
     }
 
-    /// Takes one reading, as the window shows it now. Returns its number for [`Scoring::judged`].
-    pub fn add(&mut self, window: &Window, step: usize, timing: Timing) -> usize {
+    /// Takes one reading, as the window shows it now; what cannot be believed counts as missing. Returns its number for [`Scoring::judged`].
+    pub fn add(&mut self, window: &Window, step: usize, timing: Timing, quality: &Quality) -> usize {
         let first = self.tickets.len();
         if self.scorers.is_empty() {
             return first;
         }
-        self.plan.fill_row(window, step, &mut self.row);
+        self.plan.fill_row(window, step, quality, &mut self.row);
         for scorer in &mut self.scorers {
             let ticket = scorer.admits(window, step, timing, &self.row).map(|()| scorer.add(&self.row));
             self.tickets.push(ticket);

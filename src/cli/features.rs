@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use super::replay::{RefusedByReason, refused_by_reason, report_refused};
 use crate::analytics::features::{FeatureDescription, FeaturePlan, describe};
-use crate::analytics::window::{Insertion, Window, WindowLimits};
+use crate::analytics::vehicle::{Placed, Vehicle};
+use crate::analytics::window::WindowLimits;
 use crate::domain::{Reading, SignalTable, VehicleId};
 use crate::settings::{self, Interval};
 use crate::wire::history::{Column, ColumnMap, ColumnType, HistoryReader, ReadOptions, TableWriter};
@@ -125,7 +126,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let summary = Summary {
         schema_version: SCHEMA_VERSION,
         files: args.files.len(),
-        vehicles: computation.windows.len(),
+        vehicles: computation.vehicles.len(),
         rows: counts.iter().map(|counts| counts.rows).sum(),
         refused: refused_by_reason(&counts),
         thinned: counts.iter().map(|counts| counts.thinned).sum(),
@@ -139,11 +140,11 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The window of every vehicle and the features of its newest reading: what a lane does before it scores.
+/// Every vehicle and the features of its newest reading: what a lane does before it scores.
 struct Exporter {
     plan: FeaturePlan,
     limits: WindowLimits,
-    windows: HashMap<VehicleId, Window>,
+    vehicles: HashMap<VehicleId, Vehicle>,
     row: Vec<f32>,
     values: Vec<f64>,
     duplicates: u64,
@@ -156,19 +157,19 @@ impl Exporter {
         let window_bytes = settings::Analytics::default().window_bytes.bytes();
         let limits = WindowLimits::new(plan.keep(), usize::try_from(window_bytes).context("window_bytes")?);
         let (row, values) = (vec![f32::NAN; plan.width()], Vec::with_capacity(plan.width()));
-        Ok(Self { plan, limits, windows: HashMap::new(), row, values, duplicates: 0, cut: 0 })
+        Ok(Self { plan, limits, vehicles: HashMap::new(), row, values, duplicates: 0, cut: 0 })
     }
 
     /// `None` for what a lane would not score either: a duplicate, or a reading from before its window.
     fn row(&mut self, reading: &Reading) -> Option<&[f64]> {
-        let window = self.windows.entry(reading.vehicle_id.clone()).or_default();
-        if window.contains(reading.recorded_at, reading.fingerprint) {
+        let vehicle = self.vehicles.entry(reading.vehicle_id.clone()).or_default();
+        let Some(Placed { step, cut, quality, .. }) = vehicle.place(reading, &self.limits) else {
             self.duplicates += 1;
             return None;
-        }
-        let Insertion::Step { step, cut } = window.insert(reading, &self.limits) else { return None };
+        };
         self.cut += u64::from(cut);
-        self.plan.fill_row(window, step, &mut self.row);
+        let step = step.filter(|_| !quality.is_clock_frozen)?;
+        self.plan.fill_row(&vehicle.window, step, &quality, &mut self.row);
         self.values.clear();
         self.values.extend(self.row.iter().map(|value| f64::from(*value)));
         Some(&self.values)

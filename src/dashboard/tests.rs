@@ -11,11 +11,11 @@ use super::*;
 use crate::analytics::alerting::CommandRefused;
 use crate::analytics::lane::Obeyed;
 use crate::domain::{
-    AlertEvent, Assessment, Change, Command, Condition, Handling, Ignition, ModelScore, Position, Quarantined, Reading,
-    SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
+    AlertEvent, Assessment, Change, Command, Condition, Handling, Ignition, ModelScore, Position, PositionVerdict, Quality,
+    Quarantined, Reading, SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
 };
 use crate::fleet::{CommandFailed, Commands, FleetParts};
-use crate::live::{LiveState, OpenAlerts};
+use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{ArchiveRecord, SqliteArchive, VehicleRegister};
 use crate::wire::record::Record;
@@ -51,6 +51,7 @@ async fn a_server() -> Server {
         fleet: Fleet::new(FleetParts {
             live: Arc::clone(&live),
             open_alerts: Arc::clone(&open_alerts),
+            alert_feed: Arc::new(AlertFeed::new(0)),
             commands: Commands::new({
                 let open_alerts = Arc::clone(&open_alerts);
                 move |command| std::future::ready(acknowledged(&open_alerts, &command))
@@ -136,6 +137,8 @@ fn a_reading_at(recorded_at: Timestamp) -> Assessment {
         timing: Timing::Late,
         scores: vec![ModelScore { model: "forest".into(), version: "1".into(), score: 0.2, raw: 0.6, tail_probability: 0.8 }],
         not_scored: None,
+        quality: Quality::default(),
+        lost_before_us: 0,
         findings: Vec::new(),
         revision: 0,
         reading: Reading {
@@ -167,6 +170,8 @@ async fn a_vehicle_is_shown_as_the_contract_says_before_and_after_a_restart() {
     let now = crate::clock::now();
     let mut newest = a_reading_at(now);
     newest.timing = Timing::InOrder;
+    newest.quality.position = Some(PositionVerdict::Jump);
+    newest.lost_before_us = 3;
     server.keeps(&newest).await;
     let from_archive = server.get("/api/v1/vehicles/truck-7").await;
     server.live.update(0, &mut vec![newest]);
@@ -177,7 +182,7 @@ async fn a_vehicle_is_shown_as_the_contract_says_before_and_after_a_restart() {
         "position": {"latitude": 49.0123, "longitude": 8.4041, "heading_deg": 271.5},
         "signals": {"speed_km_per_h": 63.2, "odometer_m": 123_456_789.25}, "extras": {"wiper": 2.0}, "ignition": "on", "score": 0.2,
         "scores": [{"model": "forest", "version": "1", "score": 0.2, "raw": 0.6, "tail_probability": 0.8}],
-        "state": "ok", "open_alerts": [], "record": null
+        "quality": {"position": "jump"}, "lost_before_us": 3, "state": "ok", "open_alerts": [], "record": null
     });
     assert_eq!(from_live.json, expected);
     let list = server.get("/api/v1/vehicles?limit=1").await;

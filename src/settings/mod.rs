@@ -30,13 +30,13 @@ pub struct Settings {
     pub broker: Broker,
     pub ingest: Ingest,
     pub analytics: Analytics,
+    pub fences: Fences,
     pub journal: Journal,
     pub archive: Archive,
     pub live: Live,
     pub fleet: Fleet,
     pub log: Log,
     pub rules: Rules,
-    pub fences: Fences,
     /// Signals beyond the built-in table, and `hold` for those of it.
     pub signals: Vec<SignalSetting>,
 }
@@ -211,13 +211,13 @@ impl Default for Settings {
             broker: Broker::default(),
             ingest: Ingest::default(),
             analytics: Analytics::default(),
+            fences: Fences::default(),
             journal: Journal::default(),
             archive: Archive::default(),
             live: Live::default(),
             fleet: Fleet::default(),
             log: Log::default(),
             rules: Rules::default(),
-            fences: Fences::default(),
             signals: Vec::new(),
         }
     }

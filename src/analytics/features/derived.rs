@@ -6,6 +6,24 @@ use super::PREVIOUS_MAX_AGE;
 use crate::analytics::window::Window;
 use crate::domain::{SignalId, signal};
 
+/// What a feature looks at, for whoever must know whether all of it can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reads {
+    /// One bit each.
+    pub signals: u64,
+    /// Or the heading, which comes from the same receiver.
+    pub position: bool,
+}
+
+impl Reads {
+    const TIME: Self = Self { signals: 0, position: false };
+    const POSITION: Self = Self { signals: 0, position: true };
+
+    pub const fn signal(id: SignalId) -> Self {
+        Self { signals: 1 << id.index(), position: false }
+    }
+}
+
 /// One derived feature.
 #[derive(Debug)]
 pub struct Derived {
@@ -13,6 +31,7 @@ pub struct Derived {
     pub unit: &'static str,
     pub meaning: &'static str,
     pub formula: &'static str,
+    pub reads: Reads,
     /// Of the window as of one of its steps; `None` where something that it needs is missing.
     pub compute: fn(&Window, usize) -> Option<f64>,
 }
@@ -21,6 +40,7 @@ pub struct Derived {
 pub const DERIVED: &[Derived] = &[
     Derived {
         name: "seconds_since_previous",
+        reads: Reads::TIME,
         unit: "s",
         meaning: "time since the previous reading",
         formula: "recorded_at - recorded_at of the previous step",
@@ -28,6 +48,7 @@ pub const DERIVED: &[Derived] = &[
     },
     Derived {
         name: "moved_m",
+        reads: Reads::POSITION,
         unit: "m",
         meaning: "distance from the previous known position",
         formula: "great circle (haversine, mean Earth radius 6,371,008.8 m, IUGG)",
@@ -35,6 +56,7 @@ pub const DERIVED: &[Derived] = &[
     },
     Derived {
         name: "implied_speed_km_per_h",
+        reads: Reads::POSITION,
         unit: "km/h",
         meaning: "mean speed that the movement since the previous known position implies",
         formula: "3.6 * moved_m / seconds between both positions",
@@ -42,6 +64,7 @@ pub const DERIVED: &[Derived] = &[
     },
     Derived {
         name: "speed_mismatch_km_per_h",
+        reads: Reads { position: true, ..Reads::signal(signal::SPEED) },
         unit: "km/h",
         meaning: "how much faster the vehicle says it is than its positions say",
         formula: "speed_km_per_h - implied_speed_km_per_h",
@@ -49,6 +72,7 @@ pub const DERIVED: &[Derived] = &[
     },
     Derived {
         name: "hour_sin",
+        reads: Reads::TIME,
         unit: "",
         meaning: "time of day (UTC) as a point on a circle, with hour_cos",
         formula: "sin(2 pi * seconds since midnight UTC / 86,400)",
@@ -56,6 +80,7 @@ pub const DERIVED: &[Derived] = &[
     },
     Derived {
         name: "hour_cos",
+        reads: Reads::TIME,
         unit: "",
         meaning: "time of day (UTC) as a point on a circle, with hour_sin",
         formula: "cos(2 pi * seconds since midnight UTC / 86,400)",
@@ -63,6 +88,7 @@ pub const DERIVED: &[Derived] = &[
     },
     Derived {
         name: "heading_change_deg",
+        reads: Reads::POSITION,
         unit: "degrees",
         meaning: "turn since the previous known heading, clockwise positive",
         formula: "heading_deg - previous heading_deg, within -180 (excluded) to 180",

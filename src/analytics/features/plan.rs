@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::derived::Reads;
 use super::name::{Feature, FeatureNameError, parse};
 use super::statistics::Span;
 use super::{PREVIOUS_MAX_AGE, derived};
 use crate::analytics::window::Window;
-use crate::domain::{SignalTable, Timestamp};
+use crate::domain::{Quality, SignalTable, Timestamp};
 
 #[derive(Debug)]
 pub struct FeaturePlan {
@@ -22,6 +23,7 @@ struct Column {
     feature: Feature,
     /// How far back it looks; zero for those that look at most at the previous reading.
     reach: Duration,
+    reads: Reads,
 }
 
 impl FeaturePlan {
@@ -37,7 +39,11 @@ impl FeaturePlan {
                 Feature::Signal { hold: Some(hold), .. } => hold,
                 Feature::Signal { hold: None, .. } | Feature::Delta(_) | Feature::Derived(_) => Duration::ZERO,
             };
-            Ok(Column { index, feature, reach })
+            let reads = match feature {
+                Feature::Signal { signal, .. } | Feature::Delta(signal) | Feature::Over { signal, .. } => Reads::signal(signal),
+                Feature::Derived(derived) => derived.reads,
+            };
+            Ok(Column { index, feature, reach, reads })
         };
         let mut columns = names.into_iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
         columns.sort_by_key(|column| column.reach);
@@ -64,15 +70,20 @@ impl FeaturePlan {
     }
 
     /// Fills `row` with the features as of one step of the window; NaN where missing, as everything is that would need steps which
-    /// the window has lost.
+    /// the window has lost, and whatever looks at something that `quality` says cannot be believed in this reading.
     ///
     /// # Panics
     /// Where `row` is not [`Self::width`] long.
-    pub fn fill_row(&self, window: &Window, step: usize, row: &mut [f32]) {
+    pub fn fill_row(&self, window: &Window, step: usize, quality: &Quality, row: &mut [f32]) {
         assert_eq!(row.len(), self.width(), "the caller made the row for this plan");
         let now = window.recorded_at(step);
         let mut span = SpanOf { reach: Duration::ZERO, from: Some(step) };
         for column in &self.columns {
+            let is_believed = column.reads.signals & quality.stuck == 0 && !(column.reads.position && quality.position.is_some());
+            if !is_believed {
+                row[column.index] = f32::NAN;
+                continue;
+            }
             if column.reach != span.reach {
                 span = SpanOf::new(window, now, column.reach);
             }

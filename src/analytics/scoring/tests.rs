@@ -14,7 +14,7 @@ fn scoring(names: &[&str], batch_max: usize) -> Scoring {
 fn add(scoring: &mut Scoring, window: &mut Window, seconds: i64, speed: f32) -> usize {
     let reading = reading_at(seconds, &[(signal::SPEED, speed)]);
     window.insert(&reading, &WindowLimits::new(Duration::ZERO, 1 << 16));
-    scoring.add(window, window.first_after(at(seconds - 1)), Timing::InOrder)
+    scoring.add(window, window.first_after(at(seconds - 1)), Timing::InOrder, &Quality::default())
 }
 
 fn raw(scoring: &Scoring, number: usize) -> Result<Vec<(String, f32)>, NotScored> {
