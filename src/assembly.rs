@@ -24,6 +24,7 @@ use crate::configuration::Configuration;
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
+use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
 use crate::journal::{Journal, JournalHealth, JournalMonitor};
 use crate::live::{LiveState, OpenAlerts};
@@ -114,7 +115,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         settings: settings.fleet,
     });
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
-    let dashboard = dashboard(http, fleet, monitor, archive_health, recorder.clone());
+    let replay = QuarantineReplay::new(Arc::clone(&intake), archive.clone());
+    let dashboard = dashboard(http, (fleet, replay), monitor, archive_health, recorder.clone());
     serve(listener, dashboard::router(dashboard, ways_in), &tasks);
     subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
@@ -233,7 +235,7 @@ fn inlet_of(lanes: LaneInlet) -> Inlet {
 
 fn dashboard(
     address: SocketAddr,
-    fleet: Fleet,
+    (fleet, replay): (Fleet, QuarantineReplay),
     journal: JournalMonitor,
     archive: ArchiveHealth,
     recorder: PrometheusHandle,
@@ -250,7 +252,7 @@ fn dashboard(
         }
         reasons
     };
-    dashboard::Parts { fleet, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) }
+    dashboard::Parts { fleet, replay, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) }
 }
 
 fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {

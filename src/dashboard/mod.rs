@@ -7,6 +7,7 @@ mod forms;
 mod guard;
 mod parameters;
 mod problem;
+mod quarantine;
 #[cfg(test)]
 mod tests;
 mod vehicle_records;
@@ -27,6 +28,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use self::problem::Problem;
 use crate::clock;
 use crate::fleet::Fleet;
+use crate::ingest::quarantine_replay::QuarantineReplay;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest body that any route takes.
@@ -37,6 +39,7 @@ const MOST_REQUESTS: usize = 256;
 /// What the routes need. `ready` gives the reasons why not; none: ready.
 pub struct Parts {
     pub fleet: Fleet,
+    pub replay: QuarantineReplay,
     pub address: SocketAddr,
     pub ready: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
@@ -56,14 +59,14 @@ pub fn router(parts: Parts, uplink: Router) -> Router {
     let guard = guard::Guard::new(parts.address);
     let questions = Arc::new(Semaphore::new(MOST_REQUESTS));
     let shared: Shared = Arc::new(parts);
-    let fleet = shared.fleet.clone();
+    let (fleet, replay) = (shared.fleet.clone(), shared.replay.clone());
     Router::new()
         .route("/", get(page))
         .route("/health/live", get(async || Json(serde_json::json!({"live": true}))))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(shared)
-        .nest("/api/v1", api::router(fleet))
+        .nest("/api/v1", api::router(fleet, replay))
         .fallback(async || Problem::not_found("no such address; the API is below /api/v1"))
         .method_not_allowed_fallback(async |method: Method| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))
