@@ -3,6 +3,7 @@
 
 mod alerts;
 mod counters;
+mod models;
 mod saved;
 
 use std::collections::{HashMap, VecDeque};
@@ -13,6 +14,7 @@ use super::alerting::{Seen, Tail};
 use super::blueprint::Records;
 use super::checks::{At, Checks};
 use super::claim::{Claim, Level};
+use super::profile::Cohorts;
 use super::scoring::Scoring;
 use super::vehicle::Vehicle;
 use super::window::{SignalLayout, WindowLimits};
@@ -53,6 +55,9 @@ pub struct Lane {
     layout: SignalLayout,
     index: HashMap<VehicleId, u32>,
     vehicles: Vec<Owned>,
+    /// What is normal for vehicles like each other.
+    cohorts: Cohorts,
+    cohorts_have_changed: bool,
     slots: Vec<SlotState>,
     /// Vehicles by group of slots that are not as they were saved.
     changed: Vec<Vec<u32>>,
@@ -128,6 +133,8 @@ impl Lane {
             limits,
             index: HashMap::new(),
             vehicles: Vec::new(),
+            cohorts: Cohorts::default(),
+            cohorts_have_changed: false,
             slots: slots.collect(),
             changed: vec![Vec::new(); parts.checkpoint_groups],
             counters: LaneCounters::default(),
@@ -209,11 +216,12 @@ impl Lane {
         let judged = match (placed.timing, placed.step) {
             (Timing::Future, _) => Err(NotScored::Future),
             (_, None) => Err(NotScored::BeforeWindow),
-            (timing, Some(step)) => Ok(self.scoring.add(&state.window, step, timing)),
+            (timing, Some(step)) => Ok(self.ask_models(vehicle, timing, step)),
         };
         self.claims.clear();
         if let Some(step) = placed.step {
             self.check(vehicle, reading, placed.timing, step);
+            self.learn(vehicle, reading, placed.timing, step);
         }
         if self.claims.iter().any(|claim| claim.level == Level::Raised) && !self.vehicles[vehicle as usize].follows_all {
             self.vehicles[vehicle as usize].follows_all = true;
@@ -236,6 +244,9 @@ impl Lane {
     fn conclude(&mut self, conclusion: Conclusion, batch: &mut Batch, newest: &mut Vec<Assessment>) {
         let Conclusion { reading, slot, vehicle, timing, judged } = conclusion;
         self.scores.clear();
+        if let Ok(number) = judged {
+            self.claim_by_models(vehicle, number, reading.recorded_at);
+        }
         let judged = judged.and_then(|number| self.scoring.judged(number).scores(&mut self.scores));
         let not_scored = judged.err();
         self.counters.count(not_scored);

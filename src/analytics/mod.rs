@@ -16,6 +16,8 @@ pub mod library;
 pub mod model;
 pub mod offline;
 pub mod onnx_file;
+pub mod profile;
+pub mod rows;
 pub mod rules;
 pub mod scoring;
 pub mod vehicle;

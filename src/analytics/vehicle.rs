@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::alerting::Episodes;
 use super::bytes::{ByteReader, Damaged};
 use super::checks::CheckMemory;
+use super::profile::Profile;
 use super::window::{Insertion, SignalLayout, Window, WindowLimits};
 use crate::domain::{OpenedBy, Reading, Timestamp, Timing, VehicleId};
 
@@ -12,8 +13,8 @@ use crate::domain::{OpenedBy, Reading, Timestamp, Timing, VehicleId};
 const DELAYED_AFTER: Duration = Duration::from_mins(5);
 const FUTURE_BEYOND: Duration = Duration::from_mins(2);
 
-/// Version of the saved form. Version 1 ended with the window, and is still read.
-const STATE_VERSION: u8 = 2;
+/// Version of the saved form. Version 1 ended with the window, version 2 had no profile; both are still read.
+const STATE_VERSION: u8 = 3;
 
 /// Readings that are stored but in no window (ahead of time, or too late) and are remembered as identities, oldest forgotten first.
 /// A vehicle whose clock is wrong sends nothing else, and what it sends twice follows soon after.
@@ -23,6 +24,7 @@ const MAX_OUTSIDE: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub struct Vehicle {
     pub window: Window,
+    pub profile: Profile,
     pub memory: CheckMemory,
     pub episodes: Episodes,
     /// `None` before the first reading that moved the window.
@@ -140,6 +142,7 @@ impl Vehicle {
             out.extend(heard.reading.arrival.to_le_bytes());
             out.extend(heard.received_at.as_micros().to_le_bytes());
         }
+        self.profile.encode(out);
     }
 
     /// # Errors
@@ -167,6 +170,9 @@ impl Vehicle {
             vehicle.episodes = Episodes::decode(&mut from, vehicle_id)?;
             vehicle.memory = CheckMemory::decode(&mut from)?;
             vehicle.heard = (from.take_u8("heard")? != 0).then(|| decode_heard(&mut from)).transpose()?;
+        }
+        if given >= 3 {
+            vehicle.profile = Profile::decode(&mut from, &saved, today)?;
         }
         from.end()?;
         Ok(vehicle)

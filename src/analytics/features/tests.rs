@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::analytics::fixtures::{at, reading_at};
+use crate::analytics::profile::Profile;
 use crate::analytics::window::{Window, WindowLimits};
 use crate::domain::{Position, Reading, SignalId, SignalTable, signal};
 
@@ -41,10 +42,14 @@ fn window_of<'a>(readings: impl IntoIterator<Item = &'a Reading>) -> Window {
     window
 }
 
+fn fill(plan: &FeaturePlan, window: &Window, step: usize, row: &mut [f32]) {
+    plan.fill_row(&AsOf { window, step, profile: &Profile::default(), cohort: None }, row);
+}
+
 fn newest_row(names: &[&str], readings: &[Reading]) -> Vec<f32> {
     let (plan, window) = (plan(names), window_of(readings));
     let mut row = vec![0.0; plan.width()];
-    plan.fill_row(&window, window.len() - 1, &mut row);
+    fill(&plan, &window, window.len() - 1, &mut row);
     row
 }
 
@@ -115,9 +120,9 @@ fn a_signal_that_holds_stands_until_it_is_too_old() {
     let silent = |seconds| reading_at(seconds, &[(signal::GEAR, 1.0)]);
     let window = window_of(&[speed_at(0, 50.0), silent(900), silent(901)]);
     let mut row = [0.0];
-    plan.fill_row(&window, 1, &mut row);
+    fill(&plan, &window, 1, &mut row);
     assert_eq!(row, [50.0]);
-    plan.fill_row(&window, 2, &mut row);
+    fill(&plan, &window, 2, &mut row);
     assert!(row[0].is_nan());
 }
 
@@ -132,8 +137,8 @@ fn what_is_kept_is_all_that_features_ask_for() {
         let reading = speed_at(step * 600, (step % 17) as f32);
         kept.insert(&reading, &limits);
         everything.insert(&reading, &WindowLimits::new(Duration::from_hours(24), 1 << 20));
-        plan.fill_row(&kept, kept.len() - 1, &mut row);
-        plan.fill_row(&everything, everything.len() - 1, &mut expected);
+        fill(&plan, &kept, kept.len() - 1, &mut row);
+        fill(&plan, &everything, everything.len() - 1, &mut expected);
         assert!(row.iter().zip(&expected).all(|(one, other)| one.to_bits() == other.to_bits()), "{row:?} {expected:?}");
     }
 }
@@ -158,7 +163,7 @@ fn a_window_that_lost_a_part_has_no_features_over_it() {
     (0..10).for_each(|step| _ = window.insert(&speed_at(step * 60, 50.0), &limits));
     let plan = plan(&["speed_km_per_h.count_7m", "speed_km_per_h.count_9m"]);
     let mut row = [0.0; 2];
-    plan.fill_row(&window, window.len() - 1, &mut row);
+    fill(&plan, &window, window.len() - 1, &mut row);
     assert_eq!(row[0], 7.0);
     assert!(row[1].is_nan());
 }
@@ -289,7 +294,7 @@ proptest! {
         let (plan, window, steps) = (plan(NAMES), window_of(&readings), oracle::steps(&readings));
         let mut row = vec![0.0; plan.width()];
         for step in 0..window.len() {
-            plan.fill_row(&window, step, &mut row);
+            fill(&plan, &window, step, &mut row);
             for ((name, found), expected) in NAMES.iter().zip(&row).zip(oracle::row(&steps, step)) {
                 match expected {
                     None => prop_assert!(found.is_nan(), "{} is {}, not missing", name, found),
@@ -310,8 +315,8 @@ proptest! {
         let (plan, one, other) = (plan(NAMES), window_of(&in_order), window_of(shuffled));
         let (mut row, mut other_row) = (vec![0.0_f32; plan.width()], vec![0.0_f32; plan.width()]);
         for step in 0..one.len() {
-            plan.fill_row(&one, step, &mut row);
-            plan.fill_row(&other, step, &mut other_row);
+            fill(&plan, &one, step, &mut row);
+            fill(&plan, &other, step, &mut other_row);
             prop_assert!(row.iter().zip(&other_row).all(|(one, other)| one.to_bits() == other.to_bits()));
         }
     }
