@@ -273,7 +273,7 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(Vehicle::decode(&bytes[..length], &id, &layout).is_err(), "{length} bytes");
         }
-        bytes[0] = 3;
-        assert!(Vehicle::decode(&bytes, &id, &layout).unwrap_err().to_string().contains("version 3"));
+        bytes[0] = STATE_VERSION + 1;
+        assert!(Vehicle::decode(&bytes, &id, &layout).unwrap_err().to_string().contains(&format!("version {}", STATE_VERSION + 1)));
     }
 }
