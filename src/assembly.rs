@@ -17,19 +17,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::alerts::watcher;
 use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
 use crate::analytics::checks::Checks;
+use crate::analytics::fences::FenceSet;
 use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
 use crate::analytics::library::find_library;
 use crate::analytics::rules::Rules;
+use crate::configuration::{self, Configuration, InForce};
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
-use crate::journal::{Journal, JournalHealth, JournalMonitor};
-use crate::live::{LiveState, OpenAlerts};
+use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader};
+use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
+use crate::simulator::roads::Roads;
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
 use crate::storage::{SqliteArchive, VehicleRegister, file_of, retention};
 use crate::tasks::Tasks;
+use crate::wire::geojson;
 
 /// The recorder folds what histograms have collected this often; without it they grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -50,7 +54,9 @@ pub struct Addresses {
 
 /// Runs until the process is told to stop, then until everything that was acknowledged is stored. `ready` is called once, with tasks
 /// that end when the process does.
-pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> anyhow::Result<()> {
+///
+/// `roads`: where a simulated fleet drives, for the map.
+pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Addresses, &Tasks)) -> anyhow::Result<()> {
     let recorder = PrometheusBuilder::new();
     // As buckets they are exact over any span; a summary would forget, and hold what happened before.
     let recorder =
@@ -74,12 +80,18 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         retention::run(forgetting, keep, stop).await;
         Ok(())
     });
-    let open_alerts = Arc::new(OpenAlerts::default());
-    watch_alerts(&journal, &open_alerts, &table, &tasks)?;
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
+    let open_alerts = Arc::new(OpenAlerts::default());
+    let alert_feed = Arc::new(AlertFeed::new(crate::clock::now().as_micros().unsigned_abs()));
+    let watched = WatchedAlerts { open: Arc::clone(&open_alerts), feed: Arc::clone(&alert_feed), live: Arc::clone(&live) };
+    let changes = journal.reader(watcher::CURSOR)?;
     let mut blueprint = blueprint(&settings, &table)?;
     blueprint.records = records_of(&register);
-    let inlet = lanes::start(LaneStart {
+    let fences = configuration::fences_at_start(&settings.fences, &archive).await?;
+    let configuration = Configuration::new(&settings, &fences, &blueprint.models);
+    let revision = configuration.keep(&blueprint.models, &archive, crate::clock::now()).await?;
+    blueprint.checks = Arc::new(configuration.checks(revision)?);
+    let lanes::Started { inlet, open_alerts: left_open } = lanes::start(LaneStart {
         blueprint: &blueprint,
         journal,
         recovery,
@@ -89,7 +101,11 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         },
         tasks: &tasks,
     })?;
+    left_open.iter().for_each(|alert| open_alerts.take(alert));
+    watch_alerts(changes, watched, &table, &tasks)?;
     let commands = commands_to(inlet.clone());
+    let are_files = !settings.fences.files.is_empty();
+    let in_force = InForce::new(configuration, blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
     let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest);
     if settings.ingest.only_registered {
         intake = intake.only_from(register.clone());
@@ -103,14 +119,34 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let fleet = Fleet::new(FleetParts {
         live,
         open_alerts,
+        alert_feed,
         commands,
         archive: archive.clone(),
         register,
         table,
         settings: settings.fleet,
     });
+    let recalled = fleet.clone();
+    tasks.spawn("recall", async move {
+        if let Err(error) = recalled.recall().await {
+            tracing::warn!(%error, "vehicles that are silent since the start are not on the map");
+        }
+        Ok(())
+    });
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
-    let dashboard = dashboard(http, fleet, monitor, archive_health, recorder.clone());
+    let dashboard = dashboard::Parts {
+        fleet,
+        fences: fences_of(in_force),
+        map: dashboard::Map::new(&settings.page, roads.as_ref()),
+        address: http,
+        tasks: tasks.clone(),
+        ready: readiness(monitor, archive_health),
+        metrics: Box::new({
+            let recorder = recorder.clone();
+            move || recorder.render()
+        }),
+    };
+    drop(roads);
     serve(listener, dashboard::router(dashboard, ways_in), &tasks);
     subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
@@ -155,15 +191,39 @@ fn start_archive_writer(
     Ok(health)
 }
 
+/// Who hears of an alert, in this order: a follower who hears of a change finds it in the open alerts.
+struct WatchedAlerts {
+    open: Arc<OpenAlerts>,
+    live: Arc<LiveState>,
+    feed: Arc<AlertFeed>,
+}
+
 /// Open alerts follow the journal, so that nobody sees one that a power cut could take back.
-fn watch_alerts(journal: &Journal, open: &Arc<OpenAlerts>, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
-    let reader = journal.reader(watcher::CURSOR)?;
-    let (open, table) = (Arc::clone(open), Arc::clone(table));
+fn watch_alerts(changes: Reader, watched: WatchedAlerts, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
+    let table = Arc::clone(table);
     tasks.spawn_thread("alert watcher", move || {
-        watcher::run(reader, &table, |event| open.apply(&event));
+        watcher::run(changes, &table, |event| {
+            watched.open.apply(&event);
+            watched.live.touch(&event.alert.vehicle_id);
+            watched.feed.publish(event);
+        });
         Ok(())
     })?;
     Ok(())
+}
+
+fn fences_of(in_force: InForce) -> dashboard::Fences {
+    let asked = in_force.clone();
+    dashboard::Fences {
+        get: Arc::new(move || {
+            let asked = asked.clone();
+            Box::pin(async move { asked.fences().await })
+        }),
+        put: Arc::new(move |text| {
+            let in_force = in_force.clone();
+            Box::pin(async move { in_force.put_fences(&text).await })
+        }),
+    }
 }
 
 fn records_of(register: &VehicleRegister) -> Records {
@@ -189,7 +249,11 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
         settings: settings.analytics.clone(),
         table: Arc::clone(table),
         models: models(&settings.analytics)?,
-        checks: Arc::new(Checks { revision: 1, rules: Rules::new(&settings.rules)? }),
+        checks: Arc::new(Checks {
+            revision: 0,
+            rules: Rules::new(&settings.rules)?,
+            fences: Arc::new(FenceSet::compile(geojson::read_files(&settings.fences.files)?)),
+        }),
         records: Records::default(),
         library: find_library(&settings.analytics.onnxruntime),
     })
@@ -227,14 +291,8 @@ fn inlet_of(lanes: LaneInlet) -> Inlet {
     )
 }
 
-fn dashboard(
-    address: SocketAddr,
-    fleet: Fleet,
-    journal: JournalMonitor,
-    archive: ArchiveHealth,
-    recorder: PrometheusHandle,
-) -> dashboard::Parts {
-    let ready = move || {
+fn readiness(journal: JournalMonitor, archive: ArchiveHealth) -> Box<dyn Fn() -> Vec<Reason> + Send + Sync> {
+    Box::new(move || {
         let mut reasons = Vec::new();
         match journal.health() {
             JournalHealth::Ok => {}
@@ -245,8 +303,7 @@ fn dashboard(
             reasons.push(Reason { part: "archive", problem: format!("{problem}: the journal keeps what comes") });
         }
         reasons
-    };
-    dashboard::Parts { fleet, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) }
+    })
 }
 
 fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod evaluate;
+mod explain;
 mod features;
 mod replay;
 mod run;
@@ -36,6 +37,8 @@ enum Command {
     /// Models: how well they find what is wrong
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Judge an alert's reading again with what judged it then, and compare bit for bit
+    Explain(explain::ExplainArgs),
     /// Measure this machine and this build
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -118,6 +121,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(arguments) => return replay::run(&arguments),
         Command::Features(command) => return features::run(&command),
         Command::Model(ModelCommand::Evaluate(arguments)) => return evaluate::run(&arguments),
+        Command::Explain(arguments) => return explain(&arguments),
         Command::Bench(command) => bench::run(command)?,
         Command::Config { command: ConfigCommand::Show(arguments) } => print!("{}", load(&arguments)?.to_toml()),
         Command::Config { command: ConfigCommand::Check(arguments) } => {
@@ -129,6 +133,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn explain(arguments: &explain::ExplainArgs) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(explain::run(arguments))
 }
 
 fn simulate(arguments: simulate::SimulateArguments) -> anyhow::Result<ExitCode> {

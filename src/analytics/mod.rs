@@ -8,6 +8,7 @@ pub mod checks;
 pub mod claim;
 pub mod contract;
 pub mod features;
+pub mod fences;
 #[cfg(test)]
 mod fixtures;
 pub mod lane;
@@ -17,8 +18,10 @@ pub mod model;
 pub mod offline;
 pub mod onnx_file;
 pub mod profile;
+pub mod quality;
 pub mod rows;
 pub mod rules;
 pub mod scoring;
+pub mod sequence;
 pub mod vehicle;
 pub mod window;

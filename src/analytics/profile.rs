@@ -18,7 +18,7 @@ pub use drive::{Drive, MOVING_KM_PER_H, RUNNING_RPM, is_running};
 use super::features::{AsOf, TRACKED};
 use super::window::Window;
 use crate::domain::signal::MAX_SIGNALS;
-use crate::domain::{Reading, SignalId, Timestamp};
+use crate::domain::{Quality, Reading, SignalId, Timestamp};
 
 /// Age at which a value counts half.
 pub const HALF_LIFE: Duration = Duration::from_hours(30 * 24);
@@ -58,6 +58,18 @@ pub struct Profile {
     frozen: Frozen,
 }
 
+/// A reading to learn from.
+#[derive(Debug, Clone, Copy)]
+pub struct Lesson<'a> {
+    pub reading: &'a Reading,
+    pub window: &'a Window,
+    pub step: usize,
+    /// What cannot be believed is not learnt.
+    pub quality: &'a Quality,
+    /// A rule raised on it.
+    pub raised: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct Moments {
     weight: f64,
@@ -95,18 +107,18 @@ impl Quantity {
 }
 
 impl Profile {
-    /// Takes in one reading, after its features were computed. `raised`: a rule or fence raised on it. Late readings are not for
-    /// profiles.
-    pub fn learn(&mut self, reading: &Reading, window: &Window, step: usize, raised: bool) {
+    /// Takes in one reading, after its features were computed. Late readings are not for profiles.
+    pub fn learn(&mut self, lesson: &Lesson<'_>) {
+        let Lesson { reading, window, step, quality, raised } = *lesson;
         let at = reading.recorded_at;
         if raised {
             self.frozen.by_checks_until = self.frozen.by_checks_until.max(at.plus(FROZEN_FOR));
         }
         if !self.is_frozen(at) {
             let weight = weight_of(at);
-            let as_of = AsOf { window, step, profile: self, cohort: None };
+            let as_of = AsOf { window, step, profile: self, cohort: None, quality };
             let tracked = TRACKED.map(|derived| (derived.compute)(&as_of));
-            for (id, value) in reading.signals.iter() {
+            for (id, value) in reading.signals.iter().filter(|(id, _)| quality.stuck & (1 << id.index()) == 0) {
                 self.of_mut(Quantity::signal(id)).add(f64::from(value), weight);
             }
             for (index, value) in tracked.into_iter().enumerate() {

@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 
 use super::checks::{At, Checks};
-use super::claim::{Claim, Level};
+use super::claim::Claim;
 use super::features::{AsOf, FeatureNameError, FeaturePlan};
-use super::profile::Cohorts;
+use super::profile::{Cohorts, Lesson};
+use super::rules;
 use super::vehicle::Vehicle;
 use super::window::WindowLimits;
 use crate::domain::{Reading, SignalTable, Timing, VehicleId};
@@ -56,7 +57,8 @@ impl FeatureRows {
             return None;
         };
         self.cut += u64::from(placed.cut);
-        let step = placed.step?;
+        let quality = &placed.quality;
+        let step = placed.step.filter(|_| !quality.is_clock_frozen)?;
         let moves = matches!(placed.timing, Timing::InOrder | Timing::Delayed);
         if moves && self.cohorts.are_due(reading.recorded_at) {
             let mut in_order: Vec<_> = self.vehicles.iter().collect();
@@ -64,13 +66,13 @@ impl FeatureRows {
             self.cohorts.form(reading.recorded_at, in_order.iter().map(|(_, vehicle)| (None, &vehicle.profile)));
         }
         let Vehicle { window, profile, memory, episodes, .. } = self.vehicles.get_mut(&reading.vehicle_id)?;
-        self.plan.fill_row(&AsOf { window, step, profile, cohort: self.cohorts.of(None) }, &mut self.row);
+        self.plan.fill_row(&AsOf { window, step, profile, cohort: self.cohorts.of(None), quality }, &mut self.row);
         self.claims.clear();
-        let at = At { window, step, reading, timing: placed.timing, record: None, episodes, follows_all: false };
+        let at = At { window, step, reading, timing: placed.timing, quality, record: None, episodes, follows_all: false };
         self.checks.check(&at, memory, &mut self.claims);
         if moves {
-            let raised = self.claims.iter().any(|claim| claim.level == Level::Raised);
-            profile.learn(reading, window, step, raised);
+            let raised = rules::has_raised(&self.claims);
+            profile.learn(&Lesson { reading, window, step, quality, raised });
         }
         Some(&self.row)
     }

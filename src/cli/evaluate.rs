@@ -84,6 +84,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     if args.without_rules {
         blueprint.checks = Arc::new(blueprint.checks.without_rules());
     }
+    blueprint.checks = Arc::new(blueprint.checks.without_silence());
     let parts = blueprint.parts(1)?.pop().expect("one was asked for");
     let evaluation = Evaluation {
         files: &args.files,

@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Failure;
-use crate::domain::SignalTable;
+use crate::domain::{SignalTable, Timestamp};
 use crate::settings::{Settings, Sources, signal_table};
+use crate::simulator::faults::Fault;
 use crate::simulator::fleet::{Fleet, Options};
-use crate::simulator::illness::RandomFaults;
+use crate::simulator::illness::{Plan, RandomFaults};
 use crate::simulator::mqtt_vehicle::MqttUrl;
+use crate::simulator::roads::Roads;
 use crate::simulator::sender::{self, Format, SendOptions};
 use crate::tasks::Tasks;
 use crate::{assembly, clock, logging};
+
+/// Of the simulated fleet and its roads.
+const SEED: u64 = 1;
 
 #[derive(Debug, clap::Args)]
 pub struct RunArguments {
@@ -53,19 +58,21 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let table = Arc::new(signal_table(&settings.signals));
     let simulated = arguments.simulate;
-    runtime.block_on(assembly::run(settings, |addresses, tasks| {
+    let roads = simulated.map(|_| Roads::new(SEED));
+    runtime.block_on(assembly::run(settings, roads, |addresses, tasks| {
         if let Some(vehicles) = simulated {
             simulate(vehicles, addresses, table, tasks);
         }
     }))
 }
 
-/// The fleet reports every few seconds, so that a page shows it driving soon; one vehicle overheats within the first minute.
+/// The fleet reports every few seconds, so that a page shows it driving soon; what goes wrong in the first minute is planned.
 fn simulate(vehicles: u32, addresses: assembly::Addresses, table: Arc<SignalTable>, tasks: &Tasks) {
     const EVERY: Duration = Duration::from_secs(5);
     const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_secs(2);
+    let start = clock::now();
     let options =
-        Options { vehicles, seed: 1, start: clock::now(), every: EVERY, faults: RandomFaults::all(), plans: Vec::new() };
+        Options { vehicles, seed: SEED, start, every: EVERY, faults: RandomFaults::all(), plans: plans(vehicles, start) };
     let send = SendOptions {
         url: MqttUrl { host: addresses.mqtt.ip().to_string(), port: addresses.mqtt.port(), login: None },
         format: Format::Json,
@@ -78,4 +85,17 @@ fn simulate(vehicles: u32, addresses: assembly::Addresses, table: Arc<SignalTabl
         sender::send(fleet, send, table, stop).await?;
         Ok(())
     });
+}
+
+/// Several, since a vehicle that is parked does not fall ill: of four kinds that show soon, on a few vehicles each.
+fn plans(vehicles: u32, start: Timestamp) -> Vec<Plan> {
+    const FAULTS: [Fault; 4] = [Fault::SensorOpenCircuit, Fault::TireLeakFast, Fault::GpsJumps, Fault::Overheating];
+    let each = |(number, vehicle): (u32, u32)| Plan {
+        vehicle,
+        fault: FAULTS[number as usize % FAULTS.len()],
+        onset: start.plus(Duration::from_secs(15 + 5 * u64::from(number))),
+        severity: None,
+        sudden: true,
+    };
+    (0..8).zip((0..vehicles).step_by(7)).map(each).collect()
 }

@@ -11,11 +11,11 @@ use super::*;
 use crate::analytics::alerting::CommandRefused;
 use crate::analytics::lane::Obeyed;
 use crate::domain::{
-    AlertEvent, Assessment, Change, Command, Condition, Handling, Ignition, ModelScore, Position, Quarantined, Reading,
-    SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
+    AlertEvent, Assessment, Change, Command, Condition, Handling, Ignition, ModelScore, Position, PositionVerdict, Quality,
+    Quarantined, Reading, SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
 };
 use crate::fleet::{CommandFailed, Commands, FleetParts};
-use crate::live::{LiveState, OpenAlerts};
+use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{ArchiveRecord, SqliteArchive, VehicleRegister};
 use crate::wire::record::Record;
@@ -28,6 +28,7 @@ struct Server {
     archive: SqliteArchive,
     live: Arc<LiveState>,
     open_alerts: Arc<OpenAlerts>,
+    alert_feed: Arc<AlertFeed>,
     problem: Arc<Mutex<Option<String>>>,
 }
 
@@ -44,13 +45,16 @@ async fn a_server() -> Server {
     let archive = SqliteArchive::open(&folder.path().join("archive.sqlite"), Arc::clone(&table)).await.unwrap();
     let live = Arc::new(LiveState::new(1, 100));
     let open_alerts = Arc::new(OpenAlerts::default());
+    let alert_feed = Arc::new(AlertFeed::new(100));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let problem: Arc<Mutex<Option<String>>> = Arc::default();
+    let tasks = Tasks::default();
     let parts = Parts {
         fleet: Fleet::new(FleetParts {
             live: Arc::clone(&live),
             open_alerts: Arc::clone(&open_alerts),
+            alert_feed: Arc::clone(&alert_feed),
             commands: Commands::new({
                 let open_alerts = Arc::clone(&open_alerts);
                 move |command| std::future::ready(acknowledged(&open_alerts, &command))
@@ -60,7 +64,13 @@ async fn a_server() -> Server {
             table,
             settings: settings::Fleet::default(),
         }),
+        fences: Fences {
+            get: Arc::new(|| Box::pin(std::future::ready(r#"{"type":"FeatureCollection","features":[]}"#.to_owned()))),
+            put: Arc::new(|text| Box::pin(std::future::ready(Err(FencesRefused::Mistakes(text))))),
+        },
+        map: Map::new(&settings::Page::default(), None),
         address,
+        tasks: tasks.clone(),
         ready: Box::new({
             let problem = Arc::clone(&problem);
             move || problem.lock().unwrap().clone().map(|problem| Reason { part: "archive", problem }).into_iter().collect()
@@ -68,9 +78,8 @@ async fn a_server() -> Server {
         metrics: Box::new(|| "odograph_connections 3\n".to_owned()),
     };
     let router = router(parts, axum::Router::new());
-    let tasks = crate::tasks::Tasks::default();
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
-    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, problem }
+    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, alert_feed, problem }
 }
 
 /// In place of a lane, which has tests of its own.
@@ -132,6 +141,8 @@ fn a_reading_at(recorded_at: Timestamp) -> Assessment {
         timing: Timing::Late,
         scores: vec![ModelScore { model: "forest".into(), version: "1".into(), score: 0.2, raw: 0.6, tail_probability: 0.8 }],
         not_scored: None,
+        quality: Quality::default(),
+        lost_before_us: 0,
         findings: Vec::new(),
         revision: 0,
         reading: Reading {
@@ -163,6 +174,8 @@ async fn a_vehicle_is_shown_as_the_contract_says_before_and_after_a_restart() {
     let now = crate::clock::now();
     let mut newest = a_reading_at(now);
     newest.timing = Timing::InOrder;
+    newest.quality.position = Some(PositionVerdict::Jump);
+    newest.lost_before_us = 3;
     server.keeps(&newest).await;
     let from_archive = server.get("/api/v1/vehicles/truck-7").await;
     server.live.update(0, &mut vec![newest]);
@@ -173,7 +186,7 @@ async fn a_vehicle_is_shown_as_the_contract_says_before_and_after_a_restart() {
         "position": {"latitude": 49.0123, "longitude": 8.4041, "heading_deg": 271.5},
         "signals": {"speed_km_per_h": 63.2, "odometer_m": 123_456_789.25}, "extras": {"wiper": 2.0}, "ignition": "on", "score": 0.2,
         "scores": [{"model": "forest", "version": "1", "score": 0.2, "raw": 0.6, "tail_probability": 0.8}],
-        "state": "ok", "open_alerts": [], "record": null
+        "quality": {"position": "jump"}, "lost_before_us": 3, "state": "ok", "open_alerts": [], "record": null
     });
     assert_eq!(from_live.json, expected);
     let list = server.get("/api/v1/vehicles?limit=1").await;

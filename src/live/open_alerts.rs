@@ -20,7 +20,11 @@ struct Open {
 impl OpenAlerts {
     /// Takes over a change, unless a newer one is known: changes may come again.
     pub fn apply(&self, event: &AlertEvent) {
-        let alert = &event.alert;
+        self.take(&event.alert);
+    }
+
+    /// Takes over an alert as the last run left it, or as a change left it.
+    pub fn take(&self, alert: &Alert) {
         let mut open = self.0.write().expect("no holder panics");
         match open.alerts.get(&alert.alert_id) {
             Some(known) if known.revision >= alert.revision => {}
@@ -49,6 +53,11 @@ impl OpenAlerts {
         let open = self.0.read().expect("no holder panics");
         let ids = open.of_vehicle.get(vehicle_id).map_or(&[][..], Vec::as_slice);
         ids.iter().filter_map(|id| open.alerts.get(id).cloned()).collect()
+    }
+
+    #[must_use]
+    pub fn has_any(&self, vehicle_id: &VehicleId) -> bool {
+        self.0.read().expect("no holder panics").of_vehicle.contains_key(vehicle_id)
     }
 
     /// Those that have any.

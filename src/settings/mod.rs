@@ -30,10 +30,12 @@ pub struct Settings {
     pub broker: Broker,
     pub ingest: Ingest,
     pub analytics: Analytics,
+    pub fences: Fences,
     pub journal: Journal,
     pub archive: Archive,
     pub live: Live,
     pub fleet: Fleet,
+    pub page: Page,
     pub log: Log,
     pub rules: Rules,
     /// Signals beyond the built-in table, and `hold` for those of it.
@@ -126,6 +128,14 @@ pub struct ModelAlert {
     pub calm_readings: u8,
 }
 
+/// Areas on the map with a policy.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fences {
+    /// GeoJSON files. None: the fences that were put over the API, if any.
+    pub files: Vec<PathBuf>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Journal {
@@ -158,6 +168,16 @@ pub struct Live {
 pub struct Fleet {
     pub stale_after: Interval,
     pub offline_after: Interval,
+}
+
+/// What the page may ask outside of this process: by default nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Page {
+    /// Address of a MapLibre style. Empty: the background that is part of the page.
+    pub map_style: String,
+    /// Where that style's tiles, glyphs and sprites come from, if not from its own origin.
+    pub map_origins: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -210,8 +230,29 @@ impl Settings {
             "`journal.max` must hold at least 4 segments of `journal.segment`, or the journal could never rotate",
         );
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
+        problems.extend(self.page.problems());
         problems.extend(signals::contradictions(&self.signals));
         problems.extend(self.rules.problems());
+        problems
+    }
+}
+
+impl Page {
+    fn problems(&self) -> Vec<String> {
+        // Both stand in a header where `;` and blanks would mean something.
+        let is_address = |text: &str| {
+            let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+            rest.is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b";,'\"".contains(&byte))
+            })
+        };
+        let mut problems = Vec::new();
+        if !self.map_style.is_empty() && !is_address(&self.map_style) {
+            problems.push(format!("`page.map_style` = {:?} is no http(s) address of a style", self.map_style));
+        }
+        for origin in self.map_origins.iter().filter(|origin| !is_address(origin) || origin.split('/').count() != 3) {
+            problems.push(format!("`page.map_origins` has {origin:?}; write an origin such as \"https://tiles.example.org\""));
+        }
         problems
     }
 }
@@ -229,10 +270,12 @@ impl Default for Settings {
             broker: Broker::default(),
             ingest: Ingest::default(),
             analytics: Analytics::default(),
+            fences: Fences::default(),
             journal: Journal::default(),
             archive: Archive::default(),
             live: Live::default(),
             fleet: Fleet::default(),
+            page: Page::default(),
             log: Log::default(),
             rules: Rules::default(),
             signals: Vec::new(),

@@ -8,6 +8,24 @@ use super::{AsOf, PREVIOUS_MAX_AGE, physics};
 use crate::analytics::window::Window;
 use crate::domain::{SignalId, signal};
 
+/// What a feature looks at, for whoever must know whether all of it can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reads {
+    /// One bit each.
+    pub signals: u64,
+    /// Or the heading, which comes from the same receiver.
+    pub position: bool,
+}
+
+impl Reads {
+    const TIME: Self = Self { signals: 0, position: false };
+    const POSITION: Self = Self { signals: 0, position: true };
+
+    pub const fn signal(id: SignalId) -> Self {
+        Self { signals: 1 << id.index(), position: false }
+    }
+}
+
 /// One derived feature.
 #[derive(Debug)]
 pub struct Derived {
@@ -181,7 +199,7 @@ fn seconds_since_previous(as_of: &AsOf<'_>) -> Option<f64> {
 /// Metres and seconds from the previous known position.
 fn movement(as_of: &AsOf<'_>) -> Option<(f64, f64)> {
     let AsOf { window, step, .. } = *as_of;
-    let here = window.position_at(step)?;
+    let here = as_of.position()?;
     let (before, there) = previous(window, step, PREVIOUS_MAX_AGE, |step| window.position_at(step))?;
     Some((there.distance_m(&here), window.recorded_at(step).seconds_since(window.recorded_at(before))))
 }
@@ -201,6 +219,7 @@ fn day_angle(as_of: &AsOf<'_>) -> f64 {
 
 fn heading_change_deg(as_of: &AsOf<'_>) -> Option<f64> {
     let AsOf { window, step, .. } = *as_of;
+    as_of.position()?;
     let heading = f64::from(window.heading_deg_at(step)?);
     let (_, before) = previous(window, step, PREVIOUS_MAX_AGE, |step| window.heading_deg_at(step))?;
     let turn = (heading - f64::from(before)).rem_euclid(360.0);

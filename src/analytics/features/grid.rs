@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::name::FeatureNameError;
-use super::{MAX_DURATION, nearest};
+use super::{AsOf, MAX_DURATION, nearest};
 use crate::analytics::window::Window;
 use crate::domain::{NotScored, SignalId, SignalTable, Timestamp};
 
@@ -70,7 +70,8 @@ impl GridPlan {
     ///
     /// # Errors
     /// Why there is no row: nothing was appended.
-    pub fn append(&self, window: &Window, step: usize, cells: &mut Vec<f32>) -> Result<usize, NotScored> {
+    pub fn append(&self, as_of: &AsOf<'_>, cells: &mut Vec<f32>) -> Result<usize, NotScored> {
+        let AsOf { window, step, .. } = *as_of;
         let now = window.recorded_at(step);
         let first = now.minus(self.grid.step.saturating_mul(u32::try_from(self.grid.steps - 1).unwrap_or(u32::MAX)));
         let oldest = first.minus(self.grid.max_age);
@@ -88,7 +89,11 @@ impl GridPlan {
         let rows = &mut cells[begin..];
         let mut missing = 0;
         for (column, id) in self.signals.iter().enumerate() {
-            missing += self.fill_column(window, (from, step), *id, &mut rows[column..]);
+            missing += if as_of.believes(*id) {
+                self.fill_column(window, (from, step), *id, &mut rows[column..])
+            } else {
+                self.grid.steps
+            };
         }
         Ok(missing)
     }

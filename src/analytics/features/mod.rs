@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use super::profile::{self, Profile};
 use super::window::Window;
-use crate::domain::SignalId;
+use crate::domain::{Position, Quality, SignalId};
 
 /// "The previous reading" is no longer a neighbour once it is this old.
 pub const PREVIOUS_MAX_AGE: Duration = Duration::from_mins(10);
@@ -40,11 +40,22 @@ pub struct AsOf<'a> {
     pub profile: &'a Profile,
     /// Of vehicles like it; `None` as long as nothing is known of them.
     pub cohort: Option<&'a Profile>,
+    /// What cannot be believed counts as missing.
+    pub quality: &'a Quality,
 }
 
 impl AsOf<'_> {
     fn value(&self, signal: SignalId) -> Option<f64> {
-        self.window.signal_at(signal, self.step).map(f64::from)
+        self.believes(signal).then(|| self.window.signal_at(signal, self.step)).flatten().map(f64::from)
+    }
+
+    const fn believes(&self, signal: SignalId) -> bool {
+        self.quality.stuck & (1 << signal.index()) == 0
+    }
+
+    /// With the heading, which comes from the same receiver.
+    fn position(&self) -> Option<Position> {
+        self.quality.position.is_none().then(|| self.window.position_at(self.step)).flatten()
     }
 
     fn is_running(&self) -> bool {

@@ -83,6 +83,12 @@ impl FeaturePlan {
                 span = SpanOf::new(window, now, column.reach);
             }
             let value = match column.feature {
+                // What cannot be believed counts as missing; how long it has been stuck is another question.
+                Feature::Signal { signal, .. } | Feature::Delta(signal) | Feature::Over { signal, .. }
+                    if !as_of.believes(signal) =>
+                {
+                    None
+                }
                 Feature::Signal { signal, hold } => derived::held(window, step, signal, hold).map(f64::from),
                 Feature::Delta(id) => derived::delta(window, step, id),
                 Feature::Unchanged(id) => derived::unchanged_s(window, step, id),

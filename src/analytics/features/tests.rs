@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::analytics::fixtures::{at, reading_at};
-use crate::analytics::profile::Profile;
+use crate::analytics::profile::{Lesson, Profile};
 use crate::analytics::window::{Window, WindowLimits};
-use crate::domain::{Position, Reading, SignalId, SignalTable, signal};
+use crate::domain::{Position, PositionVerdict, Quality, Reading, SignalId, SignalTable, signal};
 
 const NAMES: &[&str] = &[
     "speed_km_per_h",
@@ -46,7 +46,7 @@ fn window_of<'a>(readings: impl IntoIterator<Item = &'a Reading>) -> Window {
 }
 
 fn fill(plan: &FeaturePlan, window: &Window, step: usize, row: &mut [f32]) {
-    plan.fill_row(&AsOf { window, step, profile: &Profile::default(), cohort: None }, row);
+    plan.fill_row(&AsOf { window, step, profile: &Profile::default(), cohort: None, quality: &Quality::default() }, row);
 }
 
 fn newest_row(names: &[&str], readings: &[Reading]) -> Vec<f32> {
@@ -160,8 +160,9 @@ fn learnt_row(names: &[&str], readings: &[Reading]) -> Vec<f32> {
     for reading in readings {
         window.insert(reading, &limits);
         let step = window.len() - 1;
-        plan.fill_row(&AsOf { window: &window, step, profile: &profile, cohort: None }, &mut row);
-        profile.learn(reading, &window, step, false);
+        let quality = &Quality::default();
+        plan.fill_row(&AsOf { window: &window, step, profile: &profile, cohort: None, quality }, &mut row);
+        profile.learn(&Lesson { reading, window: &window, step, quality, raised: false });
     }
     row
 }
@@ -285,7 +286,9 @@ mod grids {
     fn cells(grid: &GridPlan, readings: &[Reading]) -> Result<(Vec<f32>, usize), NotScored> {
         let window = window_of(readings);
         let mut cells = vec![7.0];
-        let missing = grid.append(&window, window.len() - 1, &mut cells)?;
+        let (profile, quality) = (Profile::default(), Quality::default());
+        let as_of = AsOf { window: &window, step: window.len() - 1, profile: &profile, cohort: None, quality: &quality };
+        let missing = grid.append(&as_of, &mut cells)?;
         assert_eq!(cells.remove(0), 7.0, "appended");
         Ok((cells, missing))
     }
@@ -550,4 +553,26 @@ proptest! {
             prop_assert!(row.iter().zip(&other_row).all(|(one, other)| one.to_bits() == other.to_bits()));
         }
     }
+}
+
+#[test]
+fn what_cannot_be_believed_counts_as_missing_and_its_neighbours_stand() {
+    let mut readings = [speed_at(0, 50.0), speed_at(30, 50.0)];
+    for reading in &mut readings {
+        reading.signals.set(signal::GEAR, 4.0);
+        reading.position = Some(Position::new(49.0, 8.0).unwrap());
+    }
+    let plan =
+        plan(&["speed_km_per_h", "speed_km_per_h.mean_5m", "gear.mean_5m", "moved_m", "speed_mismatch_km_per_h", "hour_sin"]);
+    let window = window_of(&readings);
+    let missing = |quality: Quality| {
+        let mut row = [0.0; 6];
+        plan.fill_row(&AsOf { window: &window, step: 1, profile: &Profile::default(), cohort: None, quality: &quality }, &mut row);
+        row.map(f32::is_nan)
+    };
+    assert_eq!(missing(Quality::default()), [false; 6]);
+    let stuck = Quality { stuck: 1 << signal::SPEED.index(), ..Quality::default() };
+    assert_eq!(missing(stuck), [true, true, false, false, true, false]);
+    let lost = Quality { position: Some(PositionVerdict::Frozen), ..Quality::default() };
+    assert_eq!(missing(lost), [false, false, false, true, true, false]);
 }

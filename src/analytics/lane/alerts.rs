@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Lane;
+use super::{Judge, Lane};
 use crate::analytics::alerting::{CommandRefused, Seen, Tick};
 use crate::analytics::rules::{Heard, Silence};
 use crate::domain::{Alert, AlertEvent, Assessment, Command, OpenedBy, Timestamp};
@@ -62,6 +62,11 @@ impl Lane {
         }
     }
 
+    /// Of all vehicles.
+    pub fn open_alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.vehicles.iter().flat_map(|owned| owned.state.episodes.open())
+    }
+
     fn ask_for_records(&mut self) {
         let generation = self.records.generation.load(Ordering::Acquire);
         if generation != self.records_generation {
@@ -116,8 +121,9 @@ impl Lane {
     pub(super) fn replay_claims(&mut self, vehicle: u32, assessment: &Assessment, step: Option<usize>) {
         self.claims.clear();
         if let Some(step) = step {
-            self.check(vehicle, &assessment.reading, assessment.timing, step);
-            self.learn(vehicle, &assessment.reading, assessment.timing, step);
+            let judge = Judge { timing: assessment.timing, step, quality: &assessment.quality };
+            self.check(vehicle, &assessment.reading, judge);
+            self.learn(vehicle, &assessment.reading, judge);
             self.claim_by_models_again(vehicle, assessment);
         }
         let seen = Seen {

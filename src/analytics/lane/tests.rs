@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use self::support::{Deliveries, Fleet, Line, Told};
 use crate::analytics::fixtures::{at, reading_of};
-use crate::domain::{NotScored, Outcome, Quarantined, Reading, Reason, Source, Timing, signal};
+use crate::domain::{Action, AlertId, Change, Command, NotScored, Outcome, Quarantined, Reading, Reason, Source, Timing, signal};
 use crate::wire::record::Record;
 
 fn speed_of(vehicle: &str, seconds: i64, speed: f32) -> Reading {
@@ -225,6 +225,84 @@ proptest! {
     }
 }
 
+/// So that no speed stays the same.
+fn speed_step(minute: i64) -> f32 {
+    f32::from(u8::try_from(minute).unwrap())
+}
+
+/// A minute apart, hot enough for everybody.
+fn overheating(vehicle: &str, minutes: std::ops::Range<i64>) -> Vec<Reading> {
+    let signals = [(signal::COOLANT_TEMPERATURE, 125.0), (signal::ENGINE_SPEED, 2_000.0)];
+    minutes
+        .map(|minute| reading_of(vehicle, minute * 60, &[&signals[..], &[(signal::SPEED, 50.0 + speed_step(minute))]].concat()))
+        .collect()
+}
+
+#[test]
+fn an_alert_stands_in_the_journal_behind_the_reading_that_opened_it() {
+    let line = Line::new();
+    let mut fleet = line.start(1, &[]);
+    // One batch: what the first readings raise, the later ones go on with.
+    fleet.assess(vec![overheating("truck-7", 0..10)]);
+    drop(fleet);
+    let records = line.records();
+    let opened = records.iter().position(|record| matches!(record, Record::AlertEvent(event) if event.change == Change::Opened));
+    let opened = opened.expect("it is 125 °C hot");
+    let (Record::AlertEvent(event), Record::Assessment(before)) = (&records[opened], &records[opened - 1]) else {
+        panic!("{:?}", &records[opened - 1]);
+    };
+    assert_eq!(event.alert.key.as_str(), "rule:overheating");
+    assert_eq!((before.reading.recorded_at, before.arrival), (event.alert.opened_by.recorded_at, event.alert.opened_by.arrival));
+    assert!(before.findings.iter().any(|finding| finding.key == event.alert.key && finding.is_raised), "{:?}", before.findings);
+}
+
+#[test]
+fn batches_change_nothing_about_alerts() {
+    let events = |per_batch: usize| {
+        let line = Line::new();
+        let mut fleet = line.start(1, &[]);
+        let mut readings = overheating("truck-7", 0..8);
+        readings.extend((8..40).map(|minute| {
+            reading_of(
+                "truck-7",
+                minute * 60,
+                &[
+                    (signal::COOLANT_TEMPERATURE, 90.0),
+                    (signal::ENGINE_SPEED, 2_000.0),
+                    (signal::SPEED, 60.0 + speed_step(minute)),
+                ],
+            )
+        }));
+        readings.chunks(per_batch).for_each(|batch| drop(fleet.assess(vec![batch.to_vec()])));
+        drop(fleet);
+        line.records().into_iter().filter(|record| matches!(record, Record::AlertEvent(_))).collect::<Vec<_>>()
+    };
+    let one_by_one = events(1);
+    assert!(one_by_one.len() >= 2, "it opens and is over: {one_by_one:?}");
+    assert_eq!(events(40), one_by_one);
+    assert_eq!(events(7), one_by_one);
+}
+
+#[test]
+fn a_command_is_obeyed_journaled_and_known_after_a_restart() {
+    let line = Line::new();
+    let mut fleet = line.start(1, &[]);
+    fleet.assess(vec![overheating("truck-7", 0..10)]);
+    let alert_id = fleet.lanes[0].vehicles[0].state.episodes.open().next().unwrap().alert_id;
+    let vehicle_id = fleet.lanes[0].vehicles[0].id.clone();
+    let command = Command { vehicle_id, alert_id, action: Action::Acknowledge, by: "ada".into(), note: None, at: at(700) };
+    let obeyed = fleet.command(&command).unwrap();
+    assert_eq!(obeyed.event.unwrap().change, Change::Acknowledged);
+    assert_eq!(fleet.command(&command).unwrap().event, None, "it was so already");
+    let unknown = Command { alert_id: AlertId::from_number(1), ..command };
+    assert!(fleet.command(&unknown).is_err());
+    let states = fleet.states();
+    drop(fleet);
+    let fleet = line.start(1, &[]);
+    assert_eq!(fleet.states(), states);
+    assert_eq!(fleet.lanes[0].vehicles[0].state.episodes.open().next().unwrap().acknowledged_by.as_deref(), Some("ada"));
+}
+
 #[test]
 fn windows_are_kept_as_long_as_models_look_back() {
     let line = Line::new();
@@ -232,4 +310,61 @@ fn windows_are_kept_as_long_as_models_look_back() {
     assert_eq!(fleet.lanes[0].scoring.keep(), Duration::from_mins(10));
     fleet.assess(vec![(0..30).map(|step| speed_of("truck-7", step * 60, 50.0)).collect()]);
     assert_eq!(fleet.lanes[0].vehicles[0].state.window.len(), 11);
+}
+
+#[test]
+fn what_cannot_be_believed_stands_beside_the_reading_and_is_not_scored() {
+    let line = Line::new();
+    let mut fleet = line.start(1, &["autoencoder"]);
+    let mut same_time = speed_of("bus-1", 0, 50.0);
+    for (step, received_at) in [(1.0, 0), (2.0, 40), (3.0, 80), (4.0, 120)] {
+        same_time.signals.set(signal::SPEED, 50.0 + step);
+        same_time.received_at = at(received_at);
+        same_time.sequence = Some(if step < 3.0 { 7 } else { 9 });
+        same_time.fingerprint = same_time.compute_fingerprint();
+        fleet.assess(vec![vec![same_time.clone()]]);
+    }
+    drop(fleet);
+    let assessments = line.assessments();
+    let conflicts: Vec<_> = assessments.iter().map(|assessment| assessment.quality.has_sequence_conflict).collect();
+    assert_eq!(conflicts, [false, true, false, true]);
+    assert_eq!(assessments[3].lost_before_us, 1);
+    let frozen: Vec<_> = assessments.iter().map(|assessment| assessment.quality.is_clock_frozen).collect();
+    assert_eq!(frozen, [false, false, false, true]);
+    assert_eq!(assessments[3].not_scored, Some(NotScored::ClockFrozen));
+    assert!(assessments[..3].iter().all(|assessment| assessment.not_scored != Some(NotScored::ClockFrozen)));
+}
+
+#[test]
+fn a_stuck_signal_is_missing_for_models_and_a_restart_in_between_changes_no_verdict() {
+    let speed = signal::SPEED;
+    let run = |restart_after: Option<i64>| {
+        let line = Line::new();
+        let mut fleet = line.start(1, &["autoencoder"]);
+        for step in 0..16_i64 {
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            let values = [(speed, 63.5), (signal::ENGINE_LOAD, 30.0 + step as f32)];
+            let mut reading = reading_of("truck-7", step * 30, &values);
+            reading.sequence = Some(step.unsigned_abs() * 2);
+            reading.fingerprint = reading.compute_fingerprint();
+            fleet.assess(vec![vec![reading]]);
+            if restart_after == Some(step) {
+                drop(fleet);
+                fleet = line.start(1, &["autoencoder"]);
+            }
+        }
+        let states = fleet.states();
+        drop(fleet);
+        let judged = line.assessments().into_iter().map(|one| (one.quality, one.lost_before_us, one.not_scored, one.scores));
+        (judged.collect::<Vec<_>>(), states)
+    };
+    let (whole, states) = run(None);
+    let stuck: Vec<_> = whole.iter().map(|(quality, ..)| quality.stuck == 1 << speed.index()).collect();
+    assert_eq!(stuck, [[false; 10].as_slice(), &[true; 6]].concat());
+    assert_eq!(whole.iter().map(|(_, lost, ..)| *lost).collect::<Vec<_>>(), (0..16).collect::<Vec<u64>>());
+    assert_eq!((whole[9].2, whole[10].2), (None, Some(NotScored::TooManyMissing)), "the speed was all that the model had");
+    for restart_after in [3, 9, 12] {
+        let (restarted, after) = run(Some(restart_after));
+        assert!(restarted == whole && after == states, "restarted after {restart_after}");
+    }
 }

@@ -27,7 +27,8 @@ impl Driving {
     fn drive(&mut self, seconds: i64, values: &[(SignalId, f32)], raised: bool) {
         let reading = reading_at(seconds, values);
         self.window.insert(&reading, &WindowLimits::new(Duration::from_hours(1), 1 << 20));
-        self.profile.learn(&reading, &self.window, self.window.len() - 1, raised);
+        let step = self.window.len() - 1;
+        self.profile.learn(&Lesson { reading: &reading, window: &self.window, step, quality: &Quality::default(), raised });
     }
 }
 

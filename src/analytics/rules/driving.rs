@@ -2,24 +2,71 @@
 
 use super::Values;
 use super::memory::RuleMemory;
-use super::moment::Moment;
+use super::moment::{Moment, weight};
 use super::verdict::Verdict;
 use crate::domain::signal as s;
 
-/// A full braking lasts two to four seconds: between readings farther apart nobody sees it.
-const SPEED_STEP_S: (f32, f32) = (0.5, 2.0);
+/// A full braking lasts two to four seconds: between readings farther apart nobody sees it, and from one second to the next whole
+/// km/h and the tact of the bus make steps of their own.
+const SPEED_STEP_S: (f64, f64) = (1.8, 4.0);
+const ROWS_BACK: usize = 8;
 
-pub fn harsh_braking<'a>(moment: &Moment<'a>, _: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
-    longitudinal(moment).map_or(Verdict::NOT_ASSESSED, |acceleration| Verdict::above(-acceleration, *limit, *close))
+/// Before a vehicle's usual is known: both.
+const LEARNING_S: f32 = 10_800.0;
+const LEARNING_READINGS: u16 = 300;
+/// What was usual fades.
+const USUAL_S: f32 = 30.0 * 86_400.0;
+/// A new driver, a new usual: after dozens of events it has come there.
+const CREEP: f32 = 1.01;
+
+/// Rubber on dry road: about 0.9 g.
+const TIRES_HOLD_M_PER_S2: f32 = 9.0;
+
+const BRAKING: usize = 0;
+const ACCELERATION: usize = 1;
+
+pub fn harsh_braking<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, values: &Values) -> Verdict<'a> {
+    // Goes first in the table and counts for both.
+    if longitudinal(moment).is_some() {
+        memory.harsh.readings = memory.harsh.readings.saturating_add(1);
+        memory.harsh.learnt_s = (memory.harsh.learnt_s + moment.step_s().unwrap_or(0.0)).min(LEARNING_S);
+    }
+    judge(moment, memory, longitudinal(moment).map(|acceleration| -acceleration), BRAKING, values)
 }
 
-pub fn harsh_acceleration<'a>(moment: &Moment<'a>, _: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
-    longitudinal(moment).map_or(Verdict::NOT_ASSESSED, |acceleration| Verdict::above(acceleration, *limit, *close))
+pub fn harsh_acceleration<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, values: &Values) -> Verdict<'a> {
+    judge(moment, memory, longitudinal(moment), ACCELERATION, values)
 }
 
 pub fn harsh_cornering<'a>(moment: &Moment<'a>, _: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
     let lateral = moment.context.reading.signals.get(s::ACCELERATION_LATERAL).filter(|_| moment.is_moving());
+    // Bends are too rare for a usual: only the limit for everybody. Beyond what tyres hold it is a knock against the box.
+    let lateral = lateral.filter(|lateral| lateral.abs() < TIRES_HOLD_M_PER_S2);
     lateral.map_or(Verdict::NOT_ASSESSED, |lateral| Verdict::above(f64::from(lateral.abs()), *limit, *close))
+}
+
+/// Beyond the limit for everybody, or far beyond what is usual for this vehicle.
+fn judge<'a>(
+    moment: &Moment<'a>,
+    memory: &mut RuleMemory,
+    acceleration: Option<f32>,
+    which: usize,
+    [limit, close, usual_times, least]: &Values,
+) -> Verdict<'a> {
+    let Some(acceleration) = acceleration else { return Verdict::NOT_ASSESSED };
+    let harsh = &mut memory.harsh;
+    let is_learnt = harsh.learnt_s >= LEARNING_S && harsh.readings >= LEARNING_READINGS;
+    let usual = &mut harsh.usual[which];
+    let own_limit = if is_learnt { (f64::from(*usual) * usual_times).max(*least) } else { f64::INFINITY };
+    let limit = limit.min(own_limit);
+    let verdict = Verdict::above(f64::from(acceleration), limit, close.min(limit));
+    if is_learnt && f64::from(acceleration) >= own_limit {
+        *usual *= CREEP;
+    } else {
+        *usual -= *usual * weight(moment.step_s().unwrap_or(0.0), USUAL_S);
+        *usual = usual.max(acceleration);
+    }
+    verdict
 }
 
 pub fn over_speed<'a>(moment: &Moment<'a>, _: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
@@ -27,14 +74,19 @@ pub fn over_speed<'a>(moment: &Moment<'a>, _: &mut RuleMemory, [limit, close, ..
     speed.map_or(Verdict::NOT_ASSESSED, |speed| Verdict::above(f64::from(speed), *limit, *close))
 }
 
-fn longitudinal(moment: &Moment<'_>) -> Option<f64> {
-    let signals = &moment.context.reading.signals;
-    if let Some(acceleration) = signals.get(s::ACCELERATION_LONGITUDINAL) {
+fn longitudinal(moment: &Moment<'_>) -> Option<f32> {
+    let super::Context { reading, window, step, .. } = *moment.context;
+    if let Some(acceleration) = reading.signals.get(s::ACCELERATION_LONGITUDINAL) {
         // A box that is thrown about in a parked vehicle is no driving.
         let is_driving = moment.is_moving() || moment.speed_before_km_per_h.is_some_and(|speed| speed > 10.0);
-        return is_driving.then_some(f64::from(acceleration));
+        return is_driving.then_some(acceleration);
     }
-    let (now, before) = (signals.get(s::SPEED)?, moment.speed_before_km_per_h?);
-    let seconds = moment.dt_s.filter(|dt_s| (SPEED_STEP_S.0..=SPEED_STEP_S.1).contains(dt_s))?;
-    Some(f64::from((now - before) / 3.6 / seconds))
+    let now = reading.signals.get(s::SPEED)?;
+    let mut rows = (step.saturating_sub(ROWS_BACK)..step).rev();
+    let row = rows.find(|row| moment.now.seconds_since(window.recorded_at(*row)) >= SPEED_STEP_S.0)?;
+    let seconds = moment.now.seconds_since(window.recorded_at(row));
+    let before = window.signal_at(s::SPEED, row).filter(|_| seconds <= SPEED_STEP_S.1)?;
+    #[expect(clippy::cast_possible_truncation, reason = "a few seconds")]
+    let seconds = seconds as f32;
+    Some((now - before) / 3.6 / seconds)
 }

@@ -4,7 +4,7 @@ use super::Values;
 use super::memory::RuleMemory;
 use super::moment::{Moment, weight};
 use super::verdict::Verdict;
-use crate::domain::signal as s;
+use crate::domain::{Ignition, signal as s};
 
 /// No 12 V system is ever above, every 24 V system always is.
 const BETWEEN_12_AND_24_V: f32 = 18.0;
@@ -31,7 +31,9 @@ pub fn battery_drain<'a>(
 ) -> Verdict<'a> {
     let Some(volts) = moment.context.reading.signals.get(s::BATTERY_VOLTAGE) else { return Verdict::NOT_ASSESSED };
     let volts = f64::from(per_12_v(memory, volts));
-    let rests = moment.is_on == Some(false) && f64::from(memory.drive.rested_s) >= *after_s;
+    // A key in a position between keeps lamps and fans on; a vehicle that does not send it may be looked at by somebody.
+    let is_off = matches!(moment.context.reading.ignition, Some(Ignition::Off | Ignition::Lock));
+    let rests = is_off && f64::from(memory.drive.rested_s) >= *after_s;
     if !rests {
         return Verdict::NOT_ASSESSED;
     }
@@ -42,7 +44,7 @@ pub fn battery_drain<'a>(
 pub fn alternator<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, drop, high, close]: &Values) -> Verdict<'a> {
     let Some(volts) = moment.context.reading.signals.get(s::BATTERY_VOLTAGE) else { return Verdict::NOT_ASSESSED };
     let volts = per_12_v(memory, volts);
-    if !moment.is_running || moment.running_s < AFTER_START_S {
+    if !moment.is_running || moment.started_s < AFTER_START_S {
         memory.voltage.recent_v = None;
         return Verdict::NOT_ASSESSED;
     }

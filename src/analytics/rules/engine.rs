@@ -32,7 +32,7 @@ pub fn oil_pressure<'a>(moment: &Moment<'a>, _: &mut RuleMemory, [per_1000_rpm, 
     let (Some(kpa), Some(rpm)) = (moment.context.reading.signals.get(s::OIL_PRESSURE).map(f64::from), moment.rpm) else {
         return Verdict::NOT_ASSESSED;
     };
-    if !moment.is_running || moment.running_s < OIL_BUILDS_UP_S {
+    if !moment.is_running || moment.started_s < OIL_BUILDS_UP_S {
         return Verdict::NOT_ASSESSED;
     }
     let limit = (per_1000_rpm * f64::from(rpm) / 1_000.0).max(*idle);

@@ -11,7 +11,7 @@ const EMPTY_PERCENT: f32 = 0.5;
 /// Fuel sloshes while a vehicle moves.
 const RECENT_S: f32 = 240.0;
 /// What is burnt is compared over stretches of so long; two of them stand side by side.
-const STRETCH_S: f32 = 1_800.0;
+const STRETCH_S: f32 = 600.0;
 /// An engine at idle: 4 l/h of a 50 l tank.
 const IDLE_PERCENT_PER_S: f64 = 8.0 / 3_600.0;
 

@@ -50,6 +50,7 @@ saved! {
     /// Of one vehicle, in its saved state: about 600 bytes, without heap memory unless it came with trouble codes.
     pub struct RuleMemory {
         drive: DriveMemory,
+        harsh: HarshMemory,
         voltage: VoltageMemory,
         pack: PackMemory,
         tires: TireMemory,
@@ -77,7 +78,18 @@ saved! {
         /// Of those, seconds in motion.
         driving_s: f32,
         rested_s: f32,
+        /// Seconds since the engine last began to turn, however short it rested.
+        started_s: f32,
         is_parked: bool,
+    }
+}
+
+saved! {
+    pub(super) struct HarshMemory {
+        /// The hardest braking and acceleration that are usual for the vehicle.
+        usual: [f32; 2],
+        learnt_s: f32,
+        readings: u16,
     }
 }
 

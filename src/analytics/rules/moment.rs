@@ -36,6 +36,8 @@ pub struct Moment<'a> {
     pub speed_before_km_per_h: Option<f32>,
     pub running_s: f32,
     pub driving_s: f32,
+    /// Since the engine last began to turn, however short it rested.
+    pub started_s: f32,
     /// By odometer, else by speed; `None` where neither tells.
     pub driven_m: Option<f64>,
 }
@@ -59,6 +61,7 @@ impl<'a> Moment<'a> {
             speed_before_km_per_h: drive.speed_km_per_h,
             running_s: 0.0,
             driving_s: 0.0,
+            started_s: 0.0,
             driven_m: None,
         };
         moment.rpm = moment.value(s::ENGINE_SPEED);
@@ -77,9 +80,11 @@ impl<'a> Moment<'a> {
             drive.rested_s = 0.0;
             let counted_s = dt_s.min(GAP_S);
             drive.running_s += counted_s;
+            drive.started_s = if dt_s > GAP_S { 0.0 } else { drive.started_s + dt_s };
             drive.driving_s += if is_moving { counted_s } else { 0.0 };
         } else {
             drive.rested_s += dt_s;
+            drive.started_s = 0.0;
         }
         drive.seen_at = Some(now);
         drive.is_parked = moment.is_on == Some(false) || (moment.is_on.is_none() && !is_moving);
@@ -89,7 +94,7 @@ impl<'a> Moment<'a> {
         if let Some(odometer_m) = reading.odometer_m {
             drive.odometer_m = Some(odometer_m);
         }
-        (moment.running_s, moment.driving_s) = (drive.running_s, drive.driving_s);
+        (moment.running_s, moment.driving_s, moment.started_s) = (drive.running_s, drive.driving_s, drive.started_s);
         moment
     }
 

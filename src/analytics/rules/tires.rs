@@ -19,8 +19,8 @@ const LEARNING_S: f32 = 600.0;
 const LEARNING_READINGS: u8 = 20;
 /// Its normal follows so slowly that a leak of 1 % a day shows.
 const NORMAL_S: f32 = 5.0 * 86_400.0;
-/// Somebody pumped it up.
-const INFLATED: f32 = 0.03;
+/// Above the others by more than the first share: somebody pumped it up, and that is its normal soon. By more than the second: later.
+const INFLATED: (f32, f32) = (0.03, 0.01);
 /// Between the two moments that a fast leak is measured against.
 const SNAPSHOT_EVERY: Duration = Duration::from_mins(5);
 
@@ -43,8 +43,8 @@ pub fn tire_leak_slow<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, 
     let worst = (0..4).min_by(|a, b| share[*a].total_cmp(&share[*b])).unwrap_or(0);
     let verdict = percent_below(share[worst], worst, *limit, *close);
     for (index, normal) in tires.normal_kpa.iter_mut().enumerate() {
-        if share[index] > INFLATED {
-            *normal += (kpa[index] - *normal) * 0.2;
+        if share[index] > INFLATED.1 {
+            *normal += (kpa[index] - *normal) * if share[index] > INFLATED.0 { 0.2 } else { 0.03 };
         } else if verdict.level == Level::Calm {
             *normal += (kpa[index] - *normal) * weight(dt_s, NORMAL_S);
         }

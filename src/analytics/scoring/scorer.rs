@@ -104,7 +104,7 @@ impl Scorer {
                 self.rows.extend(columns.iter().map(|column| row[*column]));
                 self.rows[begin..].iter().filter(|value| value.is_nan()).count()
             }
-            Input::Window(grid) => grid.append(window, step, &mut self.rows)?,
+            Input::Window(grid) => grid.append(&asked.as_of, &mut self.rows)?,
         };
         if let Err(reason) = self.admits(window, step, missing) {
             self.rows.truncate(begin);

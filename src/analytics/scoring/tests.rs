@@ -5,7 +5,7 @@ use crate::analytics::fixtures::{at, model, reading_at};
 use super::scorer::longest_gap;
 use crate::analytics::profile::Profile;
 use crate::analytics::window::{Window, WindowLimits};
-use crate::domain::signal;
+use crate::domain::{Quality, signal};
 
 fn scoring(names: &[&str], batch_max: usize) -> Scoring {
     let models = names.iter().map(|name| model(name)).collect();
@@ -17,7 +17,7 @@ fn add(scoring: &mut Scoring, window: &mut Window, seconds: i64, speed: f32) -> 
     let reading = reading_at(seconds, &[(signal::SPEED, speed)]);
     window.insert(&reading, &WindowLimits::new(Duration::ZERO, 1 << 16));
     let step = window.first_after(at(seconds - 1));
-    let as_of = AsOf { window, step, profile: &Profile::default(), cohort: None };
+    let as_of = AsOf { window, step, profile: &Profile::default(), cohort: None, quality: &Quality::default() };
     scoring.add(&Asked { as_of, timing: Timing::InOrder, record: None })
 }
 

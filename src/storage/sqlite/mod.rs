@@ -46,6 +46,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "quarantine", include_str!("../../../migrations/sqlite/0002_quarantine.sql")),
     (3, "minutes_of_hour", include_str!("../../../migrations/sqlite/0003_minutes_of_hour.sql")),
     (4, "vehicle_records", include_str!("../../../migrations/sqlite/0004_vehicle_records.sql")),
+    (5, "quality", include_str!("../../../migrations/sqlite/0005_quality.sql")),
     (6, "alerts", include_str!("../../../migrations/sqlite/0006_alerts.sql")),
     (7, "configurations", include_str!("../../../migrations/sqlite/0007_configurations.sql")),
 ];

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use crate::analytics::alerting::CommandRefused;
 use crate::analytics::blueprint::Records;
 use crate::analytics::fixtures::model;
-use crate::analytics::lane::{Lane, LaneParts};
+use crate::analytics::lane::{Lane, LaneParts, Obeyed};
 use crate::analytics::lanes::lane_of;
 use crate::analytics::scoring::Scoring;
-use crate::domain::{Assessment, Delivery, Outcome, Reading, Receipt, SignalTable};
+use crate::domain::{Assessment, Command, Delivery, Outcome, Reading, Receipt, SignalTable};
 use crate::journal::{Batch, Frame, Journal};
 use crate::settings;
 use crate::tasks::Tasks;
@@ -109,6 +110,14 @@ impl Fleet {
             self.journal.as_ref().unwrap().submit(batch).unwrap();
         }
         told
+    }
+
+    pub fn command(&mut self, command: &Command) -> Result<Obeyed, CommandRefused> {
+        let lane = lane_of(command.vehicle_id.slot(), self.lanes.len());
+        let mut batch = Batch::new();
+        let obeyed = self.lanes[lane].command(command, &mut batch)?;
+        self.journal.as_ref().unwrap().submit(batch).unwrap();
+        Ok(obeyed)
     }
 
     /// Everything in the journal.
