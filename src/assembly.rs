@@ -25,6 +25,7 @@ use crate::configuration::{self, Configuration, InForce};
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
+use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
 use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
@@ -136,6 +137,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
     let dashboard = dashboard::Parts {
         fleet,
+        replay: QuarantineReplay::new(Arc::clone(&intake), archive.clone()),
         fences: fences_of(in_force),
         map: dashboard::Map::new(&settings.page, roads.as_ref()),
         address: http,

@@ -10,6 +10,7 @@ mod front_door_mqtt;
 #[cfg(test)]
 mod front_door_tests;
 pub mod intake;
+pub mod quarantine_replay;
 pub mod subscriber;
 #[cfg(test)]
 mod subscriber_tests;
