@@ -45,7 +45,13 @@ fn feature_row(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("window");
     group.throughput(Throughput::Elements(1));
     group.bench_function("feature row, 20 features over 5 min at 30 s", |bencher| {
-        let as_of = AsOf { window: &window, step: window.len() - 1, profile: &Profile::default(), cohort: None, quality: &Quality::default() };
+        let as_of = AsOf {
+            window: &window,
+            step: window.len() - 1,
+            profile: &Profile::default(),
+            cohort: None,
+            quality: &Quality::default(),
+        };
         bencher.iter(|| plan.fill_row(black_box(&as_of), &mut row));
     });
     let mut later = readings.take(10_000).collect::<Vec<_>>().into_iter().cycle();

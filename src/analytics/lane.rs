@@ -227,7 +227,8 @@ impl Lane {
             _ if placed.quality.is_clock_frozen => Err(NotScored::ClockFrozen),
             (timing, Some(step)) => Ok(self.ask_models(vehicle, Judge { timing, step, quality: &placed.quality })),
         };
-        let trust = Trust { quality: placed.quality, lost_before_us: self.vehicles[vehicle as usize].state.sequence.lost_before_us() };
+        let trust =
+            Trust { quality: placed.quality, lost_before_us: self.vehicles[vehicle as usize].state.sequence.lost_before_us() };
         self.counters.count_quality(&placed.quality, placed.skipped);
         self.claims.clear();
         if let Some(step) = placed.step {

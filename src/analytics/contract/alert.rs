@@ -34,12 +34,8 @@ impl AlertLimits {
         let Some(severity) = Severity::from_code(&json.severity) else {
             return refuse("severity must be info, warning or critical");
         };
-        let persistence = Persistence {
-            raised: json.raised,
-            of: json.of,
-            calm_for: calm_for.duration(),
-            calm_readings: json.calm_readings,
-        };
+        let persistence =
+            Persistence { raised: json.raised, of: json.of, calm_for: calm_for.duration(), calm_readings: json.calm_readings };
         Ok(Self { open: json.open, close: json.close, sign, severity, persistence })
     }
 

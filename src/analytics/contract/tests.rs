@@ -66,11 +66,7 @@ fn every_refusal_names_the_key_and_the_reason() {
         ("odograph.requires", r#"{"max_gap": "soon"}"#, r#"odograph.requires: max_gap "soon" is no duration"#),
         ("odograph.requires", r#"{"max_mising": 3}"#, "unknown field `max_mising`"),
         ("odograph.score", r#"{"kind": "reconstruction", "output": "x"}"#, "reconstruction needs a spread"),
-        (
-            "odograph.score",
-            r#"{"kind": "reconstruction", "output": "x", "spread": [1]}"#,
-            "spread has 1 numbers, 2 are wanted",
-        ),
+        ("odograph.score", r#"{"kind": "reconstruction", "output": "x", "spread": [1]}"#, "spread has 1 numbers, 2 are wanted"),
         (
             "odograph.score",
             r#"{"kind": "reconstruction", "output": "x", "spread": [1, 0]}"#,
@@ -85,13 +81,21 @@ fn every_refusal_names_the_key_and_the_reason() {
         ("odograph.golden", r#"{"rows": [[1]], "raw": [1]}"#, "odograph.golden: a row has 1 numbers"),
         ("odograph.applies_to", r#"{"powertrains": ["two words"]}"#, r#"odograph.applies_to: "two words" is no label"#),
         ("odograph.applies_to", r#"{"powertrain": ["electric"]}"#, "unknown field `powertrain`"),
-        ("odograph.window", r#"{"steps": 8, "signals": ["gear"], "step": "30s"}"#, "odograph.features and odograph.window are both there"),
+        (
+            "odograph.window",
+            r#"{"steps": 8, "signals": ["gear"], "step": "30s"}"#,
+            "odograph.features and odograph.window are both there",
+        ),
         ("odograph.alert", r#"{"open": 1, "close": 2}"#, "odograph.alert: close must be at most as anomalous as open"),
         ("odograph.alert", r#"{"open": 2, "close": 1, "raised": 6}"#, "odograph.alert: raised must be 1 to of"),
         ("odograph.alert", r#"{"open": 2, "close": 1, "calm_for": "long"}"#, r#"odograph.alert: calm_for "long" is no duration"#),
         ("odograph.alert", r#"{"open": 2, "close": 1, "severity": "bad"}"#, "severity must be info, warning or critical"),
         ("odograph.baseline", r#"[{"edges": [0, 1], "counts": [1]}]"#, "odograph.baseline: the list has 1 numbers"),
-        ("odograph.baseline", r#"[{"edges": [0], "counts": [1]}, {"edges": [0, 1], "counts": [1]}]"#, "odograph.baseline: 1 rising edges"),
+        (
+            "odograph.baseline",
+            r#"[{"edges": [0], "counts": [1]}, {"edges": [0, 1], "counts": [1]}]"#,
+            "odograph.baseline: 1 rising edges",
+        ),
         ("odograph.training", "by hand", "odograph.training is not the expected JSON"),
     ];
     for (key, value, expected) in cases {
@@ -132,7 +136,8 @@ fn a_model_is_for_the_vehicles_that_its_contract_selects() {
         powertrain: powertrain.map(|label| crate::domain::Label::new(label).unwrap()),
         ..VehicleRecord::default()
     };
-    let selector = read(&[("odograph.applies_to", r#"{"classes": ["van", "unknown"], "powertrains": ["diesel"]}"#)]).unwrap().applies_to;
+    let selector =
+        read(&[("odograph.applies_to", r#"{"classes": ["van", "unknown"], "powertrains": ["diesel"]}"#)]).unwrap().applies_to;
     assert!(selector.selects(Some(&record("van", Some("diesel")))));
     assert!(!selector.selects(Some(&record("van", Some("electric")))));
     assert!(!selector.selects(Some(&record("van", None))), "nobody said what drives it");

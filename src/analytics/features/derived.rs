@@ -8,24 +8,6 @@ use super::{AsOf, PREVIOUS_MAX_AGE, physics};
 use crate::analytics::window::Window;
 use crate::domain::{SignalId, signal};
 
-/// What a feature looks at, for whoever must know whether all of it can be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reads {
-    /// One bit each.
-    pub signals: u64,
-    /// Or the heading, which comes from the same receiver.
-    pub position: bool,
-}
-
-impl Reads {
-    const TIME: Self = Self { signals: 0, position: false };
-    const POSITION: Self = Self { signals: 0, position: true };
-
-    pub const fn signal(id: SignalId) -> Self {
-        Self { signals: 1 << id.index(), position: false }
-    }
-}
-
 /// One derived feature.
 #[derive(Debug)]
 pub struct Derived {

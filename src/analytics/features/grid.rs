@@ -110,9 +110,8 @@ impl GridPlan {
             let moment = now.minus(self.grid.step.saturating_mul(u32::try_from(back).unwrap_or(u32::MAX)));
             // What is newer than this moment is newer than all earlier ones too.
             while newest_first.next_if(|(micros, value)| *micros > moment.as_micros() || value.is_nan()).is_some() {}
-            let value = newest_first.peek().filter(|(micros, _)| {
-                moment.since(Timestamp::from_micros(*micros)) <= self.grid.max_age
-            });
+            let value =
+                newest_first.peek().filter(|(micros, _)| moment.since(Timestamp::from_micros(*micros)) <= self.grid.max_age);
             match value {
                 Some((_, value)) => cells[row * width] = *value,
                 None => missing += 1,

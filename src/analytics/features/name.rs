@@ -109,9 +109,7 @@ pub fn quantity_of(name: &str, table: &SignalTable) -> Option<Quantity> {
         | Feature::Over { signal, statistic: Statistic::Mean | Statistic::Min | Statistic::Max | Statistic::Ewma, .. } => {
             Some(Quantity::signal(signal))
         }
-        Feature::Derived(derived) => {
-            TRACKED.iter().position(|tracked| tracked.name == derived.name).map(Quantity::tracked)
-        }
+        Feature::Derived(derived) => TRACKED.iter().position(|tracked| tracked.name == derived.name).map(Quantity::tracked),
         Feature::Delta(_) | Feature::Unchanged(_) | Feature::ZScore { .. } | Feature::Over { .. } => None,
     }
 }

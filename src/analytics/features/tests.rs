@@ -209,7 +209,15 @@ fn a_derived_feature_has_a_normal_too() {
 /// Written out by hand from the formulas of `odograph features list`.
 #[test]
 fn derived_features_equal_their_formulas() {
-    let before = reading_at(0, &[(signal::SPEED, 54.0), (signal::COOLANT_TEMPERATURE, 95.0), (signal::ENGINE_SPEED, 1_500.0), (signal::FUEL_LEVEL, 60.0)]);
+    let before = reading_at(
+        0,
+        &[
+            (signal::SPEED, 54.0),
+            (signal::COOLANT_TEMPERATURE, 95.0),
+            (signal::ENGINE_SPEED, 1_500.0),
+            (signal::FUEL_LEVEL, 60.0),
+        ],
+    );
     let now = reading_at(
         30,
         &[
@@ -301,7 +309,10 @@ mod grids {
         // 5, 35, 65, 95 s: speed and gear, oldest first.
         let expected = [10.0, 1.0, 20.0, 1.0, 20.0, f32::NAN, 30.0, f32::NAN];
         assert_eq!(missing, 2);
-        assert!(found.iter().zip(expected).all(|(found, expected)| *found == expected || (found.is_nan() && expected.is_nan())), "{found:?}");
+        assert!(
+            found.iter().zip(expected).all(|(found, expected)| *found == expected || (found.is_nan() && expected.is_nan())),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -415,9 +426,11 @@ mod oracle {
     }
 
     fn unchanged(steps: &[Step], at_step: usize, value: f64) -> f64 {
-        let is_same = |step: &&Step| step.seconds >= steps[at_step].seconds - 600 && step.speed.is_none_or(|speed| speed == value);
+        let is_same =
+            |step: &&Step| step.seconds >= steps[at_step].seconds - 600 && step.speed.is_none_or(|speed| speed == value);
         let run = steps[..=at_step].iter().rev().take_while(is_same).collect::<Vec<_>>();
-        let moved = |pair: &&[&Step]| pair[0].speed.is_some_and(|speed| speed > 3.0) && pair[1].speed.is_none_or(|speed| speed > 3.0);
+        let moved =
+            |pair: &&[&Step]| pair[0].speed.is_some_and(|speed| speed > 3.0) && pair[1].speed.is_none_or(|speed| speed > 3.0);
         run.windows(2).filter(moved).map(|pair| (pair[0].seconds - pair[1].seconds) as f64).sum()
     }
 
@@ -567,7 +580,10 @@ fn what_cannot_be_believed_counts_as_missing_and_its_neighbours_stand() {
     let window = window_of(&readings);
     let missing = |quality: Quality| {
         let mut row = [0.0; 6];
-        plan.fill_row(&AsOf { window: &window, step: 1, profile: &Profile::default(), cohort: None, quality: &quality }, &mut row);
+        plan.fill_row(
+            &AsOf { window: &window, step: 1, profile: &Profile::default(), cohort: None, quality: &quality },
+            &mut row,
+        );
         row.map(f32::is_nan)
     };
     assert_eq!(missing(Quality::default()), [false; 6]);

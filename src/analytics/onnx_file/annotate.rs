@@ -14,11 +14,7 @@ const METADATA_PROPS: u32 = 14;
 ///
 /// # Errors
 /// Where the bytes are no protobuf.
-pub fn with_metadata(
-    bytes: &[u8],
-    prefix: &str,
-    entries: &BTreeMap<String, String>,
-) -> Result<Vec<u8>, OnnxFileError> {
+pub fn with_metadata(bytes: &[u8], prefix: &str, entries: &BTreeMap<String, String>) -> Result<Vec<u8>, OnnxFileError> {
     let mut out = Vec::with_capacity(bytes.len() + 4_096);
     let mut rest = bytes;
     while !rest.is_empty() {

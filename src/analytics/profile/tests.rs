@@ -163,7 +163,8 @@ fn cohorts_are_by_class_and_powertrain_once_an_hour_and_come_back_as_they_were()
     assert!(cohorts.are_due(at(0)));
     cohorts.form(at(0), [(Some(&van), &slow), (Some(&van), &fast), (Some(&electric_van), &slow), (None, &fast)].into_iter());
     assert!(!cohorts.are_due(at(1)) && cohorts.are_due(at(3_600)));
-    let normal = |cohorts: &Cohorts, record| cohorts.of(record).and_then(|cohort| Profile::default().trusted_normal(Some(cohort), SPEED));
+    let normal =
+        |cohorts: &Cohorts, record| cohorts.of(record).and_then(|cohort| Profile::default().trusted_normal(Some(cohort), SPEED));
     let vans = normal(&cohorts, Some(&van)).unwrap();
     assert!((vans.mean - 60.0).abs() < 0.01 && (vans.deviation - 30.0).abs() < 0.01, "{vans:?}");
     assert_eq!(normal(&cohorts, Some(&electric_van)), None, "150 values of one vehicle are too few");

@@ -63,7 +63,9 @@ impl Scoring {
             let (values, shares) = scorer.explain(row);
             let own = followed.clone().filter(|key| scorer.is_own(key));
             let key = scorer.columns.key(&shares, own.clone());
-            into.extend(own.filter(|other| **other != key).map(|other| scorer.claim(other.clone(), Level::Holding, Some(&score))));
+            into.extend(
+                own.filter(|other| **other != key).map(|other| scorer.claim(other.clone(), Level::Holding, Some(&score))),
+            );
             let explanation = scorer.explanation(&values, &shares, normals);
             let summary = summary(&scorer.model.contract().name, &score, &explanation);
             into.push(Claim { summary, explanation, ..scorer.claim(key, Level::Raised, Some(&score)) });
@@ -129,7 +131,8 @@ impl Scorer {
 
     fn explanation(&self, values: &[f32], shares: &Shares, normals: Normals<'_>) -> Vec<Explained> {
         let contract = self.model.contract();
-        let mut by_part: Vec<usize> = (0..shares.columns.len()).filter(|column| shares.columns[*column] >= LEAST_CONTRIBUTION).collect();
+        let mut by_part: Vec<usize> =
+            (0..shares.columns.len()).filter(|column| shares.columns[*column] >= LEAST_CONTRIBUTION).collect();
         by_part.sort_by(|one, other| shares.columns[*other].total_cmp(&shares.columns[*one]));
         by_part.truncate(MOST_EXPLAINED);
         // Of a window model the newest values.

@@ -41,11 +41,9 @@ impl Policy {
         let (open, close) = (settings.open_tail_probability, settings.close_tail_probability);
         let resolution = contract.calibration.as_ref().map_or(0.0, super::super::calibration::Calibration::resolution);
         match &contract.alert {
-            Some(limits) => Self {
-                severity: limits.severity,
-                persistence: limits.persistence,
-                limits: Limits::Raw(limits.clone()),
-            },
+            Some(limits) => {
+                Self { severity: limits.severity, persistence: limits.persistence, limits: Limits::Raw(limits.clone()) }
+            }
             None => Self {
                 limits: if resolution > open {
                     Limits::Never(NoAlerts { resolution, wanted: open })

@@ -41,12 +41,7 @@ enum Input {
 
 impl Scorer {
     /// `names`: the features of all models, to which its own are added.
-    pub fn new(
-        model: Model,
-        table: &SignalTable,
-        batch_max: usize,
-        names: &mut Vec<String>,
-    ) -> Result<Self, FeatureNameError> {
+    pub fn new(model: Model, table: &SignalTable, batch_max: usize, names: &mut Vec<String>) -> Result<Self, FeatureNameError> {
         let contract = model.contract();
         let (input, reach) = if let Some(grid) = contract.window {
             (Input::Window(GridPlan::compile(grid, &contract.features, table)?), grid.reach())

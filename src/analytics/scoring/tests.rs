@@ -1,8 +1,8 @@
 //! Tests of `scoring`.
 
+use super::scorer::longest_gap;
 use super::*;
 use crate::analytics::fixtures::{at, model, reading_at};
-use super::scorer::longest_gap;
 use crate::analytics::profile::Profile;
 use crate::analytics::window::{Window, WindowLimits};
 use crate::domain::{Quality, signal};
