@@ -166,6 +166,20 @@ impl Model {
         Ok(())
     }
 
+    /// The runtime alone, on rows without missing values: what [`Model::score`] costs beyond it, benchmarks find out with this. Returns the
+    /// first value of the output.
+    ///
+    /// # Errors
+    /// [`ModelError::Run`].
+    pub fn run_bare(&mut self, rows: &[f32]) -> Result<f32, ModelError> {
+        let run = |error: ort::Error| ModelError::Run(error.to_string());
+        let width = self.contract.width();
+        let input = TensorRef::from_array_view(([rows.len() / width, width], rows)).map_err(run)?;
+        let outputs = self.session.run_with_options(ort::inputs![input], &self.options).map_err(run)?;
+        let (_, values) = outputs[0].try_extract_tensor::<f32>().map_err(run)?;
+        Ok(values.first().copied().unwrap_or(f32::NAN))
+    }
+
     /// A batch is as large as the moment makes it, so the graph has to take any: three rows and one, and give a score for each.
     fn check_batches(&mut self) -> Result<(), ModelError> {
         for rows in [3, 1] {
