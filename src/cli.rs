@@ -126,7 +126,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Model(ModelCommand::Evaluate(arguments)) => return evaluate::run(&arguments),
         Command::Explain(arguments) => return explain(&arguments),
         Command::WhatIf(arguments) => return what_if(&arguments),
-        Command::Bench(command) => bench::run(command)?,
+        Command::Bench(command) => return bench::run(command),
         Command::Config { command: ConfigCommand::Show(arguments) } => print!("{}", load(&arguments)?.to_toml()),
         Command::Config { command: ConfigCommand::Check(arguments) } => {
             load(&arguments)?;
