@@ -17,21 +17,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::alerts::watcher;
 use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
 use crate::analytics::checks::Checks;
+use crate::analytics::fences::FenceSet;
 use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
 use crate::analytics::library::find_library;
 use crate::analytics::rules::Rules;
-use crate::configuration::Configuration;
+use crate::configuration::{self, Configuration, InForce};
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
-use crate::journal::{Journal, JournalHealth, JournalMonitor};
-use crate::live::{LiveState, OpenAlerts};
+use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader};
+use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
 use crate::storage::{SqliteArchive, VehicleRegister, file_of, retention};
 use crate::tasks::Tasks;
+use crate::wire::geojson;
 
 /// The recorder folds what histograms have collected this often; without it they grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -77,14 +79,16 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         Ok(())
     });
     let open_alerts = Arc::new(OpenAlerts::default());
-    watch_alerts(&journal, &open_alerts, &table, &tasks)?;
+    let alert_feed = Arc::new(AlertFeed::new(crate::clock::now().as_micros().unsigned_abs()));
+    let changes = journal.reader(watcher::CURSOR)?;
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let mut blueprint = blueprint(&settings, &table)?;
     blueprint.records = records_of(&register);
-    let configuration = Configuration::new(&settings, &blueprint.models);
+    let fences = configuration::fences_at_start(&settings.fences, &archive).await?;
+    let configuration = Configuration::new(&settings, &fences, &blueprint.models);
     let revision = configuration.keep(&blueprint.models, &archive, crate::clock::now()).await?;
-    blueprint.checks = Arc::new(Checks { revision, rules: Rules::new(&settings.rules)? });
-    let inlet = lanes::start(LaneStart {
+    blueprint.checks = Arc::new(configuration.checks(revision)?);
+    let lanes::Started { inlet, open_alerts: left_open } = lanes::start(LaneStart {
         blueprint: &blueprint,
         journal,
         recovery,
@@ -94,7 +98,11 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         },
         tasks: &tasks,
     })?;
+    left_open.iter().for_each(|alert| open_alerts.take(alert));
+    watch_alerts(changes, &open_alerts, &alert_feed, &table, &tasks)?;
     let commands = commands_to(inlet.clone());
+    let are_files = !settings.fences.files.is_empty();
+    let in_force = InForce::new(configuration, blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
     let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest);
     if settings.ingest.only_registered {
         intake = intake.only_from(register.clone());
@@ -108,6 +116,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     let fleet = Fleet::new(FleetParts {
         live,
         open_alerts,
+        alert_feed,
         commands,
         archive: archive.clone(),
         register,
@@ -116,7 +125,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
     });
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
     let replay = QuarantineReplay::new(Arc::clone(&intake), archive.clone());
-    let dashboard = dashboard(http, (fleet, replay), monitor, archive_health, recorder.clone());
+    let asked = (fleet, fences_of(in_force), replay);
+    let dashboard = dashboard(http, asked, monitor, archive_health, recorder.clone());
     serve(listener, dashboard::router(dashboard, ways_in), &tasks);
     subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
@@ -162,14 +172,36 @@ fn start_archive_writer(
 }
 
 /// Open alerts follow the journal, so that nobody sees one that a power cut could take back.
-fn watch_alerts(journal: &Journal, open: &Arc<OpenAlerts>, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
-    let reader = journal.reader(watcher::CURSOR)?;
-    let (open, table) = (Arc::clone(open), Arc::clone(table));
+fn watch_alerts(
+    changes: Reader,
+    open: &Arc<OpenAlerts>,
+    feed: &Arc<AlertFeed>,
+    table: &Arc<SignalTable>,
+    tasks: &Tasks,
+) -> anyhow::Result<()> {
+    let (open, feed, table) = (Arc::clone(open), Arc::clone(feed), Arc::clone(table));
     tasks.spawn_thread("alert watcher", move || {
-        watcher::run(reader, &table, |event| open.apply(&event));
+        watcher::run(changes, &table, |event| {
+            open.apply(&event);
+            feed.publish(event);
+        });
         Ok(())
     })?;
     Ok(())
+}
+
+fn fences_of(in_force: InForce) -> dashboard::Fences {
+    let asked = in_force.clone();
+    dashboard::Fences {
+        get: Arc::new(move || {
+            let asked = asked.clone();
+            Box::pin(async move { asked.fences().await })
+        }),
+        put: Arc::new(move |text| {
+            let in_force = in_force.clone();
+            Box::pin(async move { in_force.put_fences(&text).await })
+        }),
+    }
 }
 
 fn records_of(register: &VehicleRegister) -> Records {
@@ -195,7 +227,11 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
         settings: settings.analytics.clone(),
         table: Arc::clone(table),
         models: models(&settings.analytics)?,
-        checks: Arc::new(Checks { revision: 0, rules: Rules::new(&settings.rules)? }),
+        checks: Arc::new(Checks {
+            revision: 0,
+            rules: Rules::new(&settings.rules)?,
+            fences: Arc::new(FenceSet::compile(geojson::read_files(&settings.fences.files)?)),
+        }),
         records: Records::default(),
         library: find_library(&settings.analytics.onnxruntime),
     })
@@ -235,7 +271,7 @@ fn inlet_of(lanes: LaneInlet) -> Inlet {
 
 fn dashboard(
     address: SocketAddr,
-    (fleet, replay): (Fleet, QuarantineReplay),
+    (fleet, fences, replay): (Fleet, dashboard::Fences, QuarantineReplay),
     journal: JournalMonitor,
     archive: ArchiveHealth,
     recorder: PrometheusHandle,
@@ -252,7 +288,8 @@ fn dashboard(
         }
         reasons
     };
-    dashboard::Parts { fleet, replay, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) }
+    let (ready, metrics) = (Box::new(ready), Box::new(move || recorder.render()));
+    dashboard::Parts { fleet, fences, replay, address, ready, metrics }
 }
 
 fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {

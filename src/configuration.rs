@@ -9,16 +9,23 @@ use sha2::{Digest, Sha256};
 
 use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
 use crate::analytics::checks::Checks;
+use crate::analytics::fences::FenceSet;
+use crate::analytics::lanes::LaneInlet;
 use crate::analytics::rules::Rules;
-use crate::domain::{SignalTable, Timestamp};
+use crate::dashboard::FencesRefused;
+use crate::domain::{Fence, SignalTable, Timestamp};
 use crate::settings::{self, SignalSetting, signal_table};
 use crate::storage::SqliteArchive;
+use crate::wire::geojson;
 
 /// Read by every later version: fields are added, never renamed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Configuration {
     pub rules: settings::Rules,
     pub signals: Vec<SignalSetting>,
+    /// GeoJSON.
+    #[serde(default)]
+    pub fences: String,
     /// Memory of one vehicle's window: a window that is cut makes features missing.
     pub window_bytes: settings::ByteSize,
     pub models: Vec<ModelReference>,
@@ -34,11 +41,12 @@ pub struct ModelReference {
 
 impl Configuration {
     #[must_use]
-    pub fn new(settings: &settings::Settings, models: &[ModelSource]) -> Self {
+    pub fn new(settings: &settings::Settings, fences: &[Fence], models: &[ModelSource]) -> Self {
         let reference = |model: &ModelSource| ModelReference { origin: model.origin.clone(), sha256: sha256(&model.file) };
         Self {
             rules: settings.rules.clone(),
             signals: settings.signals.clone(),
+            fences: geojson::write(fences),
             window_bytes: settings.analytics.window_bytes,
             models: models.iter().map(reference).collect(),
         }
@@ -70,10 +78,20 @@ impl Configuration {
             settings: settings::Analytics { window_bytes: self.window_bytes, ..settings::Analytics::default() },
             table: Arc::new(self.table()),
             models,
-            checks: Arc::new(Checks { revision, rules: Rules::new(&self.rules)? }),
+            checks: Arc::new(self.checks(revision)?),
             records: Records::default(),
             library,
         })
+    }
+
+    /// What it checks readings against, besides models.
+    pub fn checks(&self, revision: u64) -> anyhow::Result<Checks> {
+        let fences = Arc::new(FenceSet::compile(self.fences()?));
+        Ok(Checks { revision, rules: Rules::new(&self.rules)?, fences })
+    }
+
+    pub fn fences(&self) -> anyhow::Result<Vec<Fence>> {
+        if self.fences.is_empty() { Ok(Vec::new()) } else { Ok(geojson::read(&self.fences)?) }
     }
 
     #[must_use]
@@ -84,4 +102,60 @@ impl Configuration {
 
 fn sha256(file: &[u8]) -> String {
     Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The fences of the settings; where they name no file, those that were in force last.
+pub async fn fences_at_start(settings: &settings::Fences, archive: &SqliteArchive) -> anyhow::Result<Vec<Fence>> {
+    if settings.files.is_empty() {
+        let Some(newest) = archive.newest_configuration().await? else { return Ok(Vec::new()) };
+        return serde_json::from_str::<Configuration>(&newest.content)?.fences();
+    }
+    Ok(geojson::read_files(&settings.files)?)
+}
+
+/// The configuration in force, and how it is changed while the process runs: one change at a time, kept before it counts.
+#[derive(Clone)]
+pub struct InForce(Arc<Inner>);
+
+struct Inner {
+    state: tokio::sync::Mutex<Configuration>,
+    models: Vec<ModelSource>,
+    archive: SqliteArchive,
+    lanes: LaneInlet,
+    /// Settings that name files would bring theirs back with the next start.
+    fences_are_files: bool,
+}
+
+impl InForce {
+    #[must_use]
+    pub fn new(
+        configuration: Configuration,
+        models: Vec<ModelSource>,
+        archive: SqliteArchive,
+        lanes: LaneInlet,
+        fences_are_files: bool,
+    ) -> Self {
+        Self(Arc::new(Inner { state: tokio::sync::Mutex::new(configuration), models, archive, lanes, fences_are_files }))
+    }
+
+    /// GeoJSON.
+    pub async fn fences(&self) -> String {
+        self.0.state.lock().await.fences.clone()
+    }
+
+    /// All fences are replaced. Returns the revision that has them.
+    pub async fn put_fences(&self, text: &str) -> Result<u64, FencesRefused> {
+        if self.0.fences_are_files {
+            return Err(FencesRefused::Files);
+        }
+        let fences = geojson::read(text).map_err(|error| FencesRefused::Mistakes(error.to_string()))?;
+        let mut state = self.0.state.lock().await;
+        let next = Configuration { fences: geojson::write(&fences), ..state.clone() };
+        let failed = |error: anyhow::Error| FencesRefused::NotKept(format!("{error:#}"));
+        let revision = next.keep(&self.0.models, &self.0.archive, crate::clock::now()).await.map_err(failed)?;
+        let checks = Arc::new(next.checks(revision).map_err(failed)?);
+        self.0.lanes.exchange(&checks).await.map_err(|error| FencesRefused::NotKept(error.to_string()))?;
+        *state = next;
+        Ok(revision)
+    }
 }

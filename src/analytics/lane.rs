@@ -224,7 +224,7 @@ impl Lane {
         self.counters.count_quality(&placed.quality, placed.skipped);
         self.claims.clear();
         if let Some(step) = placed.step {
-            self.check(vehicle, reading, placed.timing, step);
+            self.check(vehicle, reading, Judge { timing: placed.timing, step, quality: &placed.quality });
         }
         if self.claims.iter().any(|claim| claim.level == Level::Raised) && !self.vehicles[vehicle as usize].follows_all {
             self.vehicles[vehicle as usize].follows_all = true;
@@ -236,11 +236,13 @@ impl Lane {
     }
 
     /// What checks say, as the window shows it now, goes to `self.claims`.
-    fn check(&mut self, vehicle: u32, reading: &Reading, timing: Timing, step: usize) {
+    fn check(&mut self, vehicle: u32, reading: &Reading, judge: Judge<'_>) {
+        let Judge { timing, step, quality } = judge;
         let Owned { record, follows_all, state: Vehicle { window, memory, episodes, .. }, .. } =
             &mut self.vehicles[vehicle as usize];
-        let at = At { window, step, reading, timing, record: record.as_deref(), episodes, follows_all: *follows_all };
-        self.checks.check(&at, memory, &mut self.claims);
+        let at = At { window, step, reading, timing, quality, record: record.as_deref(), episodes, follows_all: *follows_all };
+        let without_room = self.checks.check(&at, memory, &mut self.claims);
+        self.counters.claims_without_room += without_room as u64;
     }
 
     /// Last pass: one frame, the newest state, the newest assessment.
@@ -330,6 +332,13 @@ impl Lane {
         self.vehicles.push(Owned { id, slot, record, state, has_changed: false, follows_all: false, newest_at: None });
         vehicle
     }
+}
+
+/// How a reading was placed, as checks need it.
+struct Judge<'a> {
+    timing: Timing,
+    step: usize,
+    quality: &'a Quality,
 }
 
 /// A reading with all that was found out about it.

@@ -8,6 +8,7 @@ pub mod checks;
 pub mod claim;
 pub mod contract;
 pub mod features;
+pub mod fences;
 #[cfg(test)]
 mod fixtures;
 pub mod lane;

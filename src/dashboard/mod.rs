@@ -3,6 +3,7 @@
 mod alert_forms;
 mod alerts;
 mod api;
+mod fences;
 mod forms;
 mod guard;
 mod parameters;
@@ -25,6 +26,8 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tower_http::limit::RequestBodyLimitLayer;
 
+pub use self::fences::{Fences, FencesRefused};
+
 use self::problem::Problem;
 use crate::clock;
 use crate::fleet::Fleet;
@@ -40,6 +43,7 @@ const MOST_REQUESTS: usize = 256;
 pub struct Parts {
     pub fleet: Fleet,
     pub replay: QuarantineReplay,
+    pub fences: Fences,
     pub address: SocketAddr,
     pub ready: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
@@ -59,14 +63,14 @@ pub fn router(parts: Parts, uplink: Router) -> Router {
     let guard = guard::Guard::new(parts.address);
     let questions = Arc::new(Semaphore::new(MOST_REQUESTS));
     let shared: Shared = Arc::new(parts);
-    let (fleet, replay) = (shared.fleet.clone(), shared.replay.clone());
+    let (fleet, replay, fences) = (shared.fleet.clone(), shared.replay.clone(), shared.fences.clone());
     Router::new()
         .route("/", get(page))
         .route("/health/live", get(async || Json(serde_json::json!({"live": true}))))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(shared)
-        .nest("/api/v1", api::router(fleet, replay))
+        .nest("/api/v1", api::router(fleet, replay).merge(fences::router(fences)))
         .fallback(async || Problem::not_found("no such address; the API is below /api/v1"))
         .method_not_allowed_fallback(async |method: Method| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))

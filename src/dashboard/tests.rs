@@ -18,7 +18,7 @@ use crate::domain::{
 use crate::fleet::{CommandFailed, Commands, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{Inlet, Intake};
-use crate::live::{LiveState, OpenAlerts};
+use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{ArchiveRecord, SqliteArchive, VehicleRegister};
 use crate::wire::record::Record;
@@ -54,6 +54,7 @@ async fn a_server() -> Server {
         fleet: Fleet::new(FleetParts {
             live: Arc::clone(&live),
             open_alerts: Arc::clone(&open_alerts),
+            alert_feed: Arc::new(AlertFeed::new(0)),
             commands: Commands::new({
                 let open_alerts = Arc::clone(&open_alerts);
                 move |command| std::future::ready(acknowledged(&open_alerts, &command))
@@ -67,6 +68,10 @@ async fn a_server() -> Server {
             Arc::new(Intake::new(keeping(), Arc::default(), &settings::Ingest::default())),
             archive.clone(),
         ),
+        fences: Fences {
+            get: Arc::new(|| Box::pin(std::future::ready(r#"{"type":"FeatureCollection","features":[]}"#.to_owned()))),
+            put: Arc::new(|text| Box::pin(std::future::ready(Err(FencesRefused::Mistakes(text))))),
+        },
         address,
         ready: Box::new({
             let problem = Arc::clone(&problem);

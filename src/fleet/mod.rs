@@ -10,7 +10,7 @@ pub use self::alerts::{CommandFailed, Commands};
 pub use self::state::{StateCounts, VehicleState};
 
 use crate::domain::{Alert, Assessment, SignalTable, Timestamp, VehicleId, VehicleRecord};
-use crate::live::{LiveState, OpenAlerts};
+use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{
     ArchiveError, ExportedPayload, QuarantinePage, QuarantineQuery, ReadingsPage, ReadingsQuery, RegisterError, SqliteArchive,
@@ -22,6 +22,7 @@ use crate::storage::{
 pub struct Fleet {
     live: Arc<LiveState>,
     open_alerts: Arc<OpenAlerts>,
+    alert_feed: Arc<AlertFeed>,
     commands: Commands,
     archive: SqliteArchive,
     register: VehicleRegister,
@@ -34,6 +35,7 @@ pub struct Fleet {
 pub struct FleetParts {
     pub live: Arc<LiveState>,
     pub open_alerts: Arc<OpenAlerts>,
+    pub alert_feed: Arc<AlertFeed>,
     /// To the lanes.
     pub commands: Commands,
     pub archive: SqliteArchive,
@@ -65,8 +67,8 @@ pub struct VehiclesPage {
 impl Fleet {
     #[must_use]
     pub fn new(parts: FleetParts) -> Self {
-        let FleetParts { live, open_alerts, commands, archive, register, table, settings } = parts;
-        Self { live, open_alerts, commands, archive, register, table, settings }
+        let FleetParts { live, open_alerts, alert_feed, commands, archive, register, table, settings } = parts;
+        Self { live, open_alerts, alert_feed, commands, archive, register, table, settings }
     }
 
     #[must_use]

@@ -1,5 +1,6 @@
 //! The newest state of every vehicle, in memory. Keeps no history and survives no restart: the archive does both.
 
+mod alert_feed;
 mod open_alerts;
 
 use std::collections::{BTreeSet, HashMap};
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::domain::{Assessment, Timing, VehicleId};
 
+pub use alert_feed::{AlertFeed, Followed, Subscription};
 pub use open_alerts::OpenAlerts;
 
 /// One shard per lane: a lane updates its own, under one short lock per batch, and meets only readers there.

@@ -30,6 +30,7 @@ pub struct Settings {
     pub broker: Broker,
     pub ingest: Ingest,
     pub analytics: Analytics,
+    pub fences: Fences,
     pub journal: Journal,
     pub archive: Archive,
     pub live: Live,
@@ -106,6 +107,14 @@ pub struct Analytics {
     pub onnxruntime: PathBuf,
     /// Changed vehicles are saved this often.
     pub checkpoint_every: Interval,
+}
+
+/// Areas on the map with a policy.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fences {
+    /// GeoJSON files. None: the fences that were put over the API, if any.
+    pub files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -202,6 +211,7 @@ impl Default for Settings {
             broker: Broker::default(),
             ingest: Ingest::default(),
             analytics: Analytics::default(),
+            fences: Fences::default(),
             journal: Journal::default(),
             archive: Archive::default(),
             live: Live::default(),

@@ -7,6 +7,7 @@ mod decode_draft;
 mod decode_tests;
 mod decode_time;
 pub mod encode;
+pub mod geojson;
 pub mod history;
 mod json;
 mod json_value;

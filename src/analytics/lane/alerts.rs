@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Lane;
+use super::{Judge, Lane};
 use crate::analytics::alerting::{CommandRefused, Seen, Tick};
 use crate::analytics::claim::{Claim, Level, Persistence};
 use crate::analytics::rules::{Heard, Silence};
@@ -63,6 +63,11 @@ impl Lane {
         }
     }
 
+    /// Of all vehicles.
+    pub fn open_alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.vehicles.iter().flat_map(|owned| owned.state.episodes.open())
+    }
+
     fn ask_for_records(&mut self) {
         let generation = self.records.generation.load(Ordering::Acquire);
         if generation != self.records_generation {
@@ -117,7 +122,8 @@ impl Lane {
     pub(super) fn replay_claims(&mut self, vehicle: u32, assessment: &Assessment, step: Option<usize>) {
         self.claims.clear();
         if let Some(step) = step {
-            self.check(vehicle, &assessment.reading, assessment.timing, step);
+            let judge = Judge { timing: assessment.timing, step, quality: &assessment.quality };
+            self.check(vehicle, &assessment.reading, judge);
             let from_models = assessment.findings.iter().filter(|finding| finding.key.as_str().starts_with("model:"));
             self.claims.extend(from_models.map(|finding| claim_of(finding, assessment)));
         }
