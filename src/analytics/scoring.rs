@@ -112,11 +112,12 @@ impl Scoring {
         first
     }
 
-    /// Takes a row of all features that was made elsewhere, whatever the models require of a window. Returns its number.
+    /// Takes a row of all features that was made elsewhere (of a window model: all values of its window), whatever the models require
+    /// of a window. Returns its number.
     pub fn add_row(&mut self, row: &[f32]) -> usize {
         let first = self.tickets.len();
         for scorer in &mut self.scorers {
-            let ticket = scorer.add(row);
+            let ticket = scorer.add_row(row);
             self.tickets.push(Ok(ticket));
         }
         first
