@@ -11,7 +11,7 @@
 
 mod cell;
 mod report;
-mod rows;
+pub mod rows;
 mod tasks;
 mod verdict;
 

@@ -12,7 +12,7 @@ const DIFFERENT: usize = 8_192;
 const SPREAD: f32 = 0.05;
 
 #[derive(Debug)]
-pub(super) struct Rows {
+pub struct Rows {
     width: usize,
     /// NaN where a feature is missing, as in the golden rows.
     raw: Vec<f32>,
@@ -22,7 +22,8 @@ pub(super) struct Rows {
 
 impl Rows {
     /// `most`: rows of the largest batch.
-    pub(super) fn around_golden(contract: &Contract, most: usize) -> Self {
+    #[must_use]
+    pub fn around_golden(contract: &Contract, most: usize) -> Self {
         let width = contract.width();
         let golden = &contract.golden.rows;
         let mut random = StdRng::seed_from_u64(1);
@@ -42,12 +43,14 @@ impl Rows {
         Self { width, raw, filled }
     }
 
-    pub(super) const fn width(&self) -> usize {
+    #[must_use]
+    pub const fn width(&self) -> usize {
         self.width
     }
 
     /// The rows of one call, raw and filled; other ones with every call.
-    pub(super) fn of_call(&self, call: usize, batch: usize) -> (&[f32], &[f32]) {
+    #[must_use]
+    pub fn of_call(&self, call: usize, batch: usize) -> (&[f32], &[f32]) {
         let first = call * batch % DIFFERENT;
         let range = first * self.width..(first + batch) * self.width;
         (&self.raw[range.clone()], &self.filled[range])
