@@ -7,4 +7,6 @@ mod floors;
 mod http;
 mod kill;
 mod line;
+mod order;
 mod support;
+mod ways;
