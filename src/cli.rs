@@ -7,6 +7,7 @@ mod features;
 mod replay;
 mod run;
 mod simulate;
+mod what_if;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,8 @@ enum Command {
     Model(ModelCommand),
     /// Judge an alert's reading again with what judged it then, and compare bit for bit
     Explain(explain::ExplainArgs),
+    /// Compare the alerts that other settings would have given over stored history with those of today
+    WhatIf(what_if::WhatIfArgs),
     /// Measure this machine and this build
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -122,7 +125,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Features(command) => return features::run(&command),
         Command::Model(ModelCommand::Evaluate(arguments)) => return evaluate::run(&arguments),
         Command::Explain(arguments) => return explain(&arguments),
-        Command::Bench(command) => bench::run(command)?,
+        Command::WhatIf(arguments) => return what_if(&arguments),
+        Command::Bench(command) => return bench::run(command),
         Command::Config { command: ConfigCommand::Show(arguments) } => print!("{}", load(&arguments)?.to_toml()),
         Command::Config { command: ConfigCommand::Check(arguments) } => {
             load(&arguments)?;
@@ -137,6 +141,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
 
 fn explain(arguments: &explain::ExplainArgs) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(explain::run(arguments))
+}
+
+fn what_if(arguments: &what_if::WhatIfArgs) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(what_if::run(arguments))
 }
 
 fn simulate(arguments: simulate::SimulateArguments) -> anyhow::Result<ExitCode> {

@@ -1,7 +1,6 @@
 //! `odograph features`: training sets from history with the code that scores, and the list of all features.
 //! Computes none itself: `analytics::features`.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,10 +11,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::replay::{RefusedByReason, refused_by_reason, report_refused};
-use crate::analytics::features::{FeatureDescription, FeaturePlan, describe};
-use crate::analytics::vehicle::{Placed, Vehicle};
-use crate::analytics::window::WindowLimits;
-use crate::domain::{Reading, SignalTable, VehicleId};
+use crate::analytics::features::{FeatureDescription, describe};
+use crate::analytics::rows::FeatureRows;
+use crate::domain::SignalTable;
 use crate::settings::{self, Interval};
 use crate::wire::history::{Column, ColumnMap, ColumnType, HistoryReader, ReadOptions, TableWriter};
 
@@ -106,7 +104,9 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let table = Arc::new(SignalTable::default());
     let map = ColumnMap::load(&args.columns, &table)?;
     let names = feature_names(&args.features)?;
-    let mut computation = Exporter::new(&names, &table)?;
+    let window_bytes = settings::Analytics::default().window_bytes.bytes();
+    let mut computation = FeatureRows::new(&names, &table, usize::try_from(window_bytes).context("window_bytes")?)?;
+    let mut wide = Vec::with_capacity(names.len());
     let columns = names.iter().map(|name| Column { name: name.clone(), number: ColumnType::F32 }).collect();
     let mut writer = TableWriter::create(&args.out, columns)?;
     let read = ReadOptions { every: args.every.map(Interval::duration), vehicle_prefix: args.prefix.clone() };
@@ -116,7 +116,9 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
         for row in rows.by_ref() {
             let reading = row?.reading;
             if let Some(values) = computation.row(&reading) {
-                writer.row(&reading.vehicle_id, reading.recorded_at, values)?;
+                wide.clear();
+                wide.extend(values.iter().map(|value| f64::from(*value)));
+                writer.row(&reading.vehicle_id, reading.recorded_at, &wide)?;
             }
         }
         report_refused(path, rows.counts());
@@ -126,54 +128,18 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let summary = Summary {
         schema_version: SCHEMA_VERSION,
         files: args.files.len(),
-        vehicles: computation.vehicles.len(),
+        vehicles: computation.vehicles(),
         rows: counts.iter().map(|counts| counts.rows).sum(),
         refused: refused_by_reason(&counts),
         thinned: counts.iter().map(|counts| counts.thinned).sum(),
-        duplicates: computation.duplicates,
-        cut: computation.cut,
+        duplicates: computation.duplicates(),
+        cut: computation.cut(),
         features: names.len(),
         exported,
         out: args.out.clone(),
     };
     println!("{}", serde_json::to_string(&summary).context("could not write the summary")?);
     Ok(())
-}
-
-/// Every vehicle and the features of its newest reading: what a lane does before it scores.
-struct Exporter {
-    plan: FeaturePlan,
-    limits: WindowLimits,
-    vehicles: HashMap<VehicleId, Vehicle>,
-    row: Vec<f32>,
-    values: Vec<f64>,
-    duplicates: u64,
-    cut: u64,
-}
-
-impl Exporter {
-    fn new(names: &[String], table: &SignalTable) -> anyhow::Result<Self> {
-        let plan = FeaturePlan::compile(names.iter().map(String::as_str), table)?;
-        let window_bytes = settings::Analytics::default().window_bytes.bytes();
-        let limits = WindowLimits::new(plan.keep(), usize::try_from(window_bytes).context("window_bytes")?);
-        let (row, values) = (vec![f32::NAN; plan.width()], Vec::with_capacity(plan.width()));
-        Ok(Self { plan, limits, vehicles: HashMap::new(), row, values, duplicates: 0, cut: 0 })
-    }
-
-    /// `None` for what a lane would not score either: a duplicate, or a reading from before its window.
-    fn row(&mut self, reading: &Reading) -> Option<&[f64]> {
-        let vehicle = self.vehicles.entry(reading.vehicle_id.clone()).or_default();
-        let Some(Placed { step, cut, quality, .. }) = vehicle.place(reading, &self.limits) else {
-            self.duplicates += 1;
-            return None;
-        };
-        self.cut += u64::from(cut);
-        let step = step.filter(|_| !quality.is_clock_frozen)?;
-        self.plan.fill_row(&vehicle.window, step, &quality, &mut self.row);
-        self.values.clear();
-        self.values.extend(self.row.iter().map(|value| f64::from(*value)));
-        Some(&self.values)
-    }
 }
 
 /// The names of `a,b,c` or of a JSON file.

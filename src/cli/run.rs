@@ -14,9 +14,13 @@ use crate::simulator::faults::Fault;
 use crate::simulator::fleet::{Fleet, Options};
 use crate::simulator::illness::{Plan, RandomFaults};
 use crate::simulator::mqtt_vehicle::MqttUrl;
+use crate::simulator::roads::Roads;
 use crate::simulator::sender::{self, Format, SendOptions};
 use crate::tasks::Tasks;
 use crate::{assembly, clock, logging};
+
+/// Of the simulated fleet and its roads.
+const SEED: u64 = 1;
 
 #[derive(Debug, clap::Args)]
 pub struct RunArguments {
@@ -58,7 +62,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let table = Arc::new(signal_table(&settings.signals));
     let simulated = arguments.simulate;
-    runtime.block_on(assembly::run(settings, |addresses, tasks| {
+    let roads = simulated.map(|_| Roads::new(SEED));
+    runtime.block_on(assembly::run(settings, roads, |addresses, tasks| {
         if let Some(vehicles) = simulated {
             simulate(vehicles, addresses, table, tasks);
         }
@@ -84,7 +89,8 @@ fn simulate(vehicles: u32, addresses: assembly::Addresses, table: Arc<SignalTabl
     const EVERY: Duration = Duration::from_secs(5);
     const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_secs(2);
     let start = clock::now();
-    let options = Options { vehicles, seed: 1, start, every: EVERY, faults: RandomFaults::all(), plans: plans(vehicles, start) };
+    let options =
+        Options { vehicles, seed: SEED, start, every: EVERY, faults: RandomFaults::all(), plans: plans(vehicles, start) };
     let send = SendOptions {
         url: MqttUrl { host: addresses.mqtt.ip().to_string(), port: addresses.mqtt.port(), login: None },
         format: Format::Json,

@@ -31,6 +31,7 @@ struct Server {
     archive: SqliteArchive,
     live: Arc<LiveState>,
     open_alerts: Arc<OpenAlerts>,
+    alert_feed: Arc<AlertFeed>,
     problem: Arc<Mutex<Option<String>>>,
 }
 
@@ -47,14 +48,16 @@ async fn a_server() -> Server {
     let archive = SqliteArchive::open(&folder.path().join("archive.sqlite"), Arc::clone(&table)).await.unwrap();
     let live = Arc::new(LiveState::new(1, 100));
     let open_alerts = Arc::new(OpenAlerts::default());
+    let alert_feed = Arc::new(AlertFeed::new(100));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let problem: Arc<Mutex<Option<String>>> = Arc::default();
+    let tasks = Tasks::default();
     let parts = Parts {
         fleet: Fleet::new(FleetParts {
             live: Arc::clone(&live),
             open_alerts: Arc::clone(&open_alerts),
-            alert_feed: Arc::new(AlertFeed::new(0)),
+            alert_feed: Arc::clone(&alert_feed),
             commands: Commands::new({
                 let open_alerts = Arc::clone(&open_alerts);
                 move |command| std::future::ready(acknowledged(&open_alerts, &command))
@@ -64,15 +67,17 @@ async fn a_server() -> Server {
             table,
             settings: settings::Fleet::default(),
         }),
-        replay: QuarantineReplay::new(
-            Arc::new(Intake::new(keeping(), Arc::default(), &settings::Ingest::default())),
-            archive.clone(),
-        ),
         fences: Fences {
             get: Arc::new(|| Box::pin(std::future::ready(r#"{"type":"FeatureCollection","features":[]}"#.to_owned()))),
             put: Arc::new(|text| Box::pin(std::future::ready(Err(FencesRefused::Mistakes(text))))),
         },
+        map: Map::new(&settings::Page::default(), None),
+        replay: QuarantineReplay::new(
+            Arc::new(Intake::new(keeping(), Arc::default(), &settings::Ingest::default())),
+            archive.clone(),
+        ),
         address,
+        tasks: tasks.clone(),
         ready: Box::new({
             let problem = Arc::clone(&problem);
             move || problem.lock().unwrap().clone().map(|problem| Reason { part: "archive", problem }).into_iter().collect()
@@ -80,9 +85,8 @@ async fn a_server() -> Server {
         metrics: Box::new(|| "odograph_connections 3\n".to_owned()),
     };
     let router = router(parts, axum::Router::new());
-    let tasks = crate::tasks::Tasks::default();
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
-    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, problem }
+    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, alert_feed, problem }
 }
 
 /// Lanes that make everything durable at once.

@@ -127,7 +127,7 @@ pub(super) fn check_places(places: &[Place]) -> Result<(), FlawAt> {
     for (index, pair) in places.windows(2).enumerate() {
         let (place, next) = (pair[0], pair[1]);
         // Along a pole every longitude is the same place: that is how areas around a pole are closed.
-        let is_along_pole = place.latitude.abs() >= 90.0 && next.latitude == place.latitude;
+        let is_along_pole = (place.latitude + next.latitude).abs() >= 180.0;
         if (next.longitude - place.longitude).abs() > 180.0 && !is_along_pole {
             return Err(FlawAt(Some((index, place)), Flaw::AcrossAntimeridian));
         }

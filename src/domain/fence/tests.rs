@@ -21,7 +21,8 @@ fn refused(polygons: Vec<Polygon>) -> InvalidShape {
 #[test]
 fn each_flaw_is_named_with_its_place() {
     let shell = || square(0.0, 0.0, 10.0);
-    let cases: [(Vec<Polygon>, (usize, usize, Option<usize>), Flaw); 17] = [
+    type Found = (usize, usize, Option<usize>);
+    let cases: [(Vec<Polygon>, Found, Flaw); 17] = [
         (vec![], (0, 0, None), Flaw::Empty),
         (vec![vec![shell()], vec![]], (1, 0, None), Flaw::Empty),
         (vec![vec![shell(), vec![]]], (0, 1, None), Flaw::Empty),
@@ -38,7 +39,7 @@ fn each_flaw_is_named_with_its_place() {
         (vec![vec![shell(), square(2., 2., 6.), square(3., 3., 2.)]], (0, 2, None), Flaw::NestedHoles { ring: 1 }),
         (vec![vec![square(3., 3., 2.)], vec![shell()]], (0, 0, None), Flaw::NestedPolygons { polygon: 1 }),
         (vec![vec![square(0., 0., 2.)], vec![shell()]], (0, 0, Some(0)), Flaw::SharedEdge { polygon: 1, ring: 0 }),
-        (vec![vec![shell(), ring(&[[0., 5.], [5., 2.], [10., 5.], [5., 8.], [0., 5.]])]], (0, 1, Some(1)), Flaw::Disconnected),
+        (vec![vec![shell(), ring(&[[0., 5.], [5., 2.], [10., 5.], [5., 8.], [0., 5.]])]], (0, 1, Some(3)), Flaw::Disconnected),
     ];
     for (polygons, (polygon, ring, coordinate), flaw) in cases {
         let found = refused(polygons.clone());

@@ -1,5 +1,10 @@
 //! What is said about a vehicle that drives, stands and crosses.
 
+use std::f64::consts::TAU;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
 use super::*;
 
 /// 1 km wide, around (8.4, 49.0).
@@ -60,7 +65,7 @@ fn a_vehicle_that_was_never_inside_is_not_outside() {
     let set = FenceSet::compile(vec![yard()]);
     let mut drive = Drive::default();
     for step in 0..10 {
-        assert!(drive.reading(&set, step * 30, east(700.0 + 100.0 * step as f64), 49.0).is_empty());
+        assert!(drive.reading(&set, i64::from(step) * 30, east(700.0 + 100.0 * f64::from(step)), 49.0).is_empty());
     }
     assert!(drive.memory.is_empty());
 }
@@ -97,7 +102,7 @@ fn who_drives_along_the_fence_or_cuts_its_corner_is_not_inside() {
     let set = FenceSet::compile(vec![yard()]);
     let mut drive = Drive { accuracy_m: Some(4.0), ..Drive::default() };
     for step in 0..40 {
-        let claims = drive.reading(&set, step * 30, east(-3_000.0 + 150.0 * step as f64), 49.0 + 505.0 / DEGREE_M);
+        let claims = drive.reading(&set, i64::from(step) * 30, east(-3_000.0 + 150.0 * f64::from(step)), 49.0 + 505.0 / DEGREE_M);
         assert!(claims.is_empty(), "5 m beside it: {claims:?}");
     }
     let mut drive = Drive { accuracy_m: Some(4.0), ..Drive::default() };
@@ -147,13 +152,10 @@ fn more_fences_than_a_vehicle_can_be_in_are_counted_and_claim_nothing() {
     assert_eq!((memory.len(), claims.len()), (MAX_MEMBERSHIPS, MAX_MEMBERSHIPS));
 }
 
-/// Standard normal, from a seed (Box and Muller 1958, over a linear congruential generator of Knuth's).
-fn noise(seed: &mut u64) -> f64 {
-    let mut uniform = || {
-        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((*seed >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    };
-    (-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()
+/// Standard normal (Box and Muller 1958).
+fn noise(random: &mut StdRng) -> f64 {
+    let (length, angle): (f64, f64) = (1.0 - random.random::<f64>(), random.random());
+    (-2.0 * length.ln()).sqrt() * (TAU * angle).cos()
 }
 
 proptest! {
@@ -164,11 +166,11 @@ proptest! {
         let shape = if round { circle("yard", 8.4, 49.0, 500.0) } else { yard() };
         let set = FenceSet::compile(vec![shape]);
         let mut drive = Drive { accuracy_m: Some(accuracy_m), ..Drive::default() };
-        let mut seed = seed;
+        let mut random = StdRng::seed_from_u64(seed);
         // 68 % within `accuracy_m` on a plane: 1.51 standard deviations of one axis.
         let deviation_m = f64::from(accuracy_m) / 1.51;
         for step in 0..2_880 {
-            let (x, y) = (noise(&mut seed) * deviation_m, noise(&mut seed) * deviation_m);
+            let (x, y) = (noise(&mut random) * deviation_m, noise(&mut random) * deviation_m);
             drive.reading(&set, step * 30, east(500.0 + from_edge_m + x), 49.0 + y / DEGREE_M);
         }
         let changes = drive.openings("fence:yard:enter") + drive.openings("fence:yard:exit");
@@ -192,8 +194,8 @@ proptest! {
         let set = FenceSet::compile(vec![shape]);
         let mut drive = Drive { accuracy_m: Some(4.0), ..Drive::default() };
         for step in 0..10 {
-            let metres = 800.0f64.mul_add(step as f64, offset_m - 4_000.0);
-            drive.reading(&set, step * 30, east(metres), 49.0 + aside * north);
+            let metres = 800.0f64.mul_add(f64::from(step), offset_m - 4_000.0);
+            drive.reading(&set, i64::from(step) * 30, east(metres), 49.0 + aside * north);
         }
         prop_assert_eq!(drive.openings("fence:yard:enter"), 1, "{:?}", drive.said);
     }
