@@ -8,4 +8,6 @@ mod floors;
 mod http;
 mod kill;
 mod line;
+mod order;
 mod support;
+mod ways;
