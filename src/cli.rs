@@ -4,6 +4,7 @@ mod bench;
 mod evaluate;
 mod explain;
 mod features;
+mod model;
 mod replay;
 mod run;
 mod simulate;
@@ -35,9 +36,9 @@ enum Command {
     /// The features that models name: list them, or export a training set
     #[command(subcommand)]
     Features(features::FeaturesCommand),
-    /// Models: how well they find what is wrong
+    /// Models: check, describe and annotate a file, and count what it finds
     #[command(subcommand)]
-    Model(ModelCommand),
+    Model(model::ModelCommand),
     /// Judge an alert's reading again with what judged it then, and compare bit for bit
     Explain(explain::ExplainArgs),
     /// Compare the alerts that other settings would have given over stored history with those of today
@@ -52,12 +53,6 @@ enum Command {
     },
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
-}
-
-#[derive(Debug, Subcommand)]
-enum ModelCommand {
-    /// Count what rules, fences and models find in labelled history, what they miss, and what they make up
-    Evaluate(evaluate::EvaluateArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -123,7 +118,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Simulate(arguments) => return simulate(arguments),
         Command::Replay(arguments) => return replay::run(&arguments),
         Command::Features(command) => return features::run(&command),
-        Command::Model(ModelCommand::Evaluate(arguments)) => return evaluate::run(&arguments),
+        Command::Model(command) => return model::run(&command),
         Command::Explain(arguments) => return explain(&arguments),
         Command::WhatIf(arguments) => return what_if(&arguments),
         Command::Bench(command) => return bench::run(command),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::calibration::{Calibration, CalibrationError};
 use super::features::{FeatureNameError, Grid};
+use super::rows::Wanted;
 use crate::domain::{NotScored, SignalTable, VehicleRecord};
 
 pub use alert::AlertLimits;
@@ -195,6 +196,20 @@ impl Contract {
             higher_is_anomalous,
             applies_to: parts::read_selector(&keys)?,
             alert: keys.json("alert")?.map(|json| AlertLimits::new(&json, sign)).transpose()?,
+        })
+    }
+
+    /// The input that a JSON object asks for, by its `features` or its `window`, as a contract has them.
+    ///
+    /// # Errors
+    /// [`ContractError`] naming the key and what is wrong with it.
+    pub fn read_input(json: &serde_json::Map<String, serde_json::Value>, table: &SignalTable) -> Result<Wanted, ContractError> {
+        let asked = json.iter().filter(|(key, _)| matches!(key.as_str(), "features" | "window"));
+        let metadata = asked.map(|(key, value)| (format!("{PREFIX}{key}"), value.to_string())).collect();
+        let (columns, window) = parts::read_input(&parts::Keys(&metadata), table)?;
+        Ok(match window {
+            Some(grid) => Wanted::Window(grid, columns),
+            None => Wanted::Features(columns),
         })
     }
 

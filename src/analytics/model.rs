@@ -1,6 +1,7 @@
 //! Runs an ONNX model on rows of features. With its parts the only place that knows `ort`; what a model promises stands in `contract`,
 //! whether its file is safe is found out by `onnx_file` before the runtime sees it.
 
+pub mod check;
 mod explain;
 mod watchdog;
 

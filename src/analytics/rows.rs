@@ -6,17 +6,25 @@ use std::collections::HashMap;
 
 use super::checks::{At, Checks};
 use super::claim::Claim;
-use super::features::{AsOf, FeatureNameError, FeaturePlan};
+use super::features::{AsOf, FeatureNameError, FeaturePlan, Grid, GridPlan};
 use super::profile::{Cohorts, Lesson};
 use super::rules;
 use super::vehicle::Vehicle;
 use super::window::WindowLimits;
 use crate::domain::{Reading, SignalTable, Timing, VehicleId};
 
+/// What a row is made of.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    Features(Vec<String>),
+    /// The input of a window model: signals on a grid.
+    Window(Grid, Vec<String>),
+}
+
 /// Windows, profiles and cohorts of a fleet.
 #[derive(Debug)]
 pub struct FeatureRows {
-    plan: FeaturePlan,
+    plan: Plan,
     limits: WindowLimits,
     vehicles: HashMap<VehicleId, Vehicle>,
     cohorts: Cohorts,
@@ -27,14 +35,42 @@ pub struct FeatureRows {
     cut: u64,
 }
 
+#[derive(Debug)]
+enum Plan {
+    Features(FeaturePlan),
+    Window(GridPlan),
+}
+
+impl Wanted {
+    /// One name per value of a row; of a window `SIGNAL@-SECONDSs`, oldest step first.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Features(names) => names.clone(),
+            Self::Window(grid, signals) => {
+                let seconds = |step: usize| (grid.steps - 1 - step) as u64 * grid.step.as_secs();
+                let of_step = |step| signals.iter().map(move |signal| format!("{signal}@-{}s", seconds(step)));
+                (0..grid.steps).flat_map(of_step).collect()
+            }
+        }
+    }
+}
+
 impl FeatureRows {
     /// # Errors
     /// Where a name means nothing.
-    pub fn new(names: &[String], table: &SignalTable, window_bytes: usize) -> Result<Self, FeatureNameError> {
-        let plan = FeaturePlan::compile(names.iter().map(String::as_str), table)?;
+    pub fn new(wanted: &Wanted, table: &SignalTable, window_bytes: usize) -> Result<Self, FeatureNameError> {
+        let (plan, keep) = match wanted {
+            Wanted::Features(names) => {
+                let plan = FeaturePlan::compile(names.iter().map(String::as_str), table)?;
+                let keep = plan.keep();
+                (Plan::Features(plan), keep)
+            }
+            Wanted::Window(grid, signals) => (Plan::Window(GridPlan::compile(*grid, signals, table)?), grid.reach()),
+        };
         Ok(Self {
-            limits: WindowLimits::new(plan.keep(), window_bytes),
-            row: vec![f32::NAN; plan.width()],
+            limits: WindowLimits::new(keep, window_bytes),
+            row: vec![f32::NAN; wanted.names().len()],
             plan,
             vehicles: HashMap::new(),
             cohorts: Cohorts::default(),
@@ -45,8 +81,8 @@ impl FeatureRows {
         })
     }
 
-    /// One value per name, NaN where missing; `None` for what a lane would not score either: a duplicate, or a reading from before its
-    /// window or ahead of its time. Readings come in the order of their arrival.
+    /// One value per name, NaN where missing; `None` for what a lane would not score either: a duplicate, a reading from before its
+    /// window or ahead of its time, or one without enough history for a grid. Readings come in the order of their arrival.
     pub fn row(&mut self, reading: &Reading) -> Option<&[f32]> {
         if !self.vehicles.contains_key(&reading.vehicle_id) {
             self.vehicles.insert(reading.vehicle_id.clone(), Vehicle::default());
@@ -66,7 +102,17 @@ impl FeatureRows {
             self.cohorts.form(reading.recorded_at, in_order.iter().map(|(_, vehicle)| (None, &vehicle.profile)));
         }
         let Vehicle { window, profile, memory, episodes, .. } = self.vehicles.get_mut(&reading.vehicle_id)?;
-        self.plan.fill_row(&AsOf { window, step, profile, cohort: self.cohorts.of(None), quality }, &mut self.row);
+        let as_of = AsOf { window, step, profile, cohort: self.cohorts.of(None), quality };
+        let has_row = match &self.plan {
+            Plan::Features(plan) => {
+                plan.fill_row(&as_of, &mut self.row);
+                true
+            }
+            Plan::Window(plan) => {
+                self.row.clear();
+                plan.append(&as_of, &mut self.row).is_ok()
+            }
+        };
         self.claims.clear();
         let at = At { window, step, reading, timing: placed.timing, quality, record: None, episodes, follows_all: false };
         self.checks.check(&at, memory, &mut self.claims);
@@ -74,7 +120,7 @@ impl FeatureRows {
             let raised = rules::has_raised(&self.claims);
             profile.learn(&Lesson { reading, window, step, quality, raised });
         }
-        Some(&self.row)
+        has_row.then_some(&*self.row)
     }
 
     #[must_use]

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::replay::{RefusedByReason, refused_by_reason, report_refused};
 use crate::analytics::features::{FeatureDescription, describe};
-use crate::analytics::rows::FeatureRows;
+use crate::analytics::contract::Contract;
+use crate::analytics::rows::{FeatureRows, Wanted};
 use crate::domain::SignalTable;
 use crate::settings::{self, Interval};
 use crate::wire::history::{Column, ColumnMap, ColumnType, HistoryReader, ReadOptions, TableWriter};
@@ -35,7 +36,8 @@ pub struct ExportArgs {
     /// What the columns mean: `kit_obd2`, `carobd`, `envirocar`, `odograph`, or a TOML file.
     #[arg(long, value_name = "MAP")]
     pub columns: String,
-    /// Names with commas between, or `@FILE`: a JSON list of names, or an object that has one under `features`.
+    /// Names with commas between, or `@FILE`: a JSON list of names, or an object that has one under `features`, or under `window` what a
+    /// window model takes: `{"steps":16,"signals":[…],"step":"30s","max_age":"90s"}`.
     #[arg(long, value_name = "LIST|@FILE")]
     pub features: String,
     /// Of every interval of this length, only the last reading of each vehicle, such as `1s`.
@@ -103,9 +105,10 @@ fn as_line(feature: &FeatureDescription) -> String {
 fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let table = Arc::new(SignalTable::default());
     let map = ColumnMap::load(&args.columns, &table)?;
-    let names = feature_names(&args.features)?;
+    let wanted = wanted(&args.features, &table)?;
+    let names = wanted.names();
     let window_bytes = settings::Analytics::default().window_bytes.bytes();
-    let mut computation = FeatureRows::new(&names, &table, usize::try_from(window_bytes).context("window_bytes")?)?;
+    let mut computation = FeatureRows::new(&wanted, &table, usize::try_from(window_bytes).context("window_bytes")?)?;
     let mut wide = Vec::with_capacity(names.len());
     let columns = names.iter().map(|name| Column { name: name.clone(), number: ColumnType::F32 }).collect();
     let mut writer = TableWriter::create(&args.out, columns)?;
@@ -142,27 +145,26 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The names of `a,b,c` or of a JSON file.
-fn feature_names(given: &str) -> anyhow::Result<Vec<String>> {
-    let names: Vec<String> = match given.strip_prefix('@') {
-        Some(path) => names_of_file(Path::new(path))?,
-        None => given.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
+/// What `a,b,c` or a JSON file asks for.
+fn wanted(given: &str, table: &SignalTable) -> anyhow::Result<Wanted> {
+    let names: Vec<serde_json::Value> = match given.strip_prefix('@') {
+        Some(path) => match json_of(Path::new(path))? {
+            serde_json::Value::Object(object) => {
+                return Contract::read_input(&object, table).with_context(|| format!("{path} names no input"));
+            }
+            serde_json::Value::Array(names) => names,
+            _ => bail!("{path} is no JSON list or object"),
+        },
+        None => given.split(',').map(str::trim).filter(|name| !name.is_empty()).map(serde_json::Value::from).collect(),
     };
     ensure!(!names.is_empty(), "--features names none; `odograph features list` shows all");
-    Ok(names)
+    let object = serde_json::Map::from_iter([("features".to_owned(), serde_json::Value::Array(names))]);
+    Ok(Contract::read_input(&object, table)?)
 }
 
-fn names_of_file(path: &Path) -> anyhow::Result<Vec<String>> {
+fn json_of(path: &Path) -> anyhow::Result<serde_json::Value> {
     let text = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-    let json: serde_json::Value = serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", path.display()))?;
-    let list = match json {
-        serde_json::Value::Object(mut object) => match object.remove("features") {
-            Some(list) => list,
-            None => bail!("{} has no \"features\"", path.display()),
-        },
-        list => list,
-    };
-    serde_json::from_value(list).with_context(|| format!("the features of {} are no list of names", path.display()))
+    serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", path.display()))
 }
 
 #[cfg(test)]
@@ -226,18 +228,26 @@ vehicle_id,recorded_at,engine_speed_rpm,engine_speed_rpm.delta,coolant_temperatu
         assert_eq!(std::fs::read_to_string(out).unwrap().lines().count(), 2);
     }
 
+    fn wanted_names(given: &str) -> anyhow::Result<Vec<String>> {
+        Ok(wanted(given, &SignalTable::default())?.names())
+    }
+
     #[test]
     fn names_come_from_a_list_or_from_a_contract() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("contract.json");
         for text in [r#"{"name": "engine", "features": ["gear", "hour_sin"]}"#, r#"["gear", "hour_sin"]"#] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(feature_names(&format!("@{}", path.display())).unwrap(), ["gear", "hour_sin"]);
+            assert_eq!(wanted_names(&format!("@{}", path.display())).unwrap(), ["gear", "hour_sin"]);
         }
-        assert_eq!(feature_names("gear, hour_sin,").unwrap(), ["gear", "hour_sin"]);
-        assert!(feature_names(" ").is_err());
+        assert_eq!(wanted_names("gear, hour_sin,").unwrap(), ["gear", "hour_sin"]);
+        assert!(wanted_names(" ").is_err());
         std::fs::write(&path, "{}").unwrap();
-        assert!(feature_names(&format!("@{}", path.display())).unwrap_err().to_string().contains("features"));
+        let error = wanted_names(&format!("@{}", path.display())).unwrap_err();
+        assert!(format!("{error:#}").contains("features is missing"), "{error:#}");
+        std::fs::write(&path, r#"{"window": {"steps": 2, "signals": ["gear", "speed_km_per_h"], "step": "30s"}}"#).unwrap();
+        let window = ["gear@-30s", "speed_km_per_h@-30s", "gear@-0s", "speed_km_per_h@-0s"];
+        assert_eq!(wanted_names(&format!("@{}", path.display())).unwrap(), window);
     }
 
     #[test]
@@ -249,7 +259,8 @@ vehicle_id,recorded_at,engine_speed_rpm,engine_speed_rpm.delta,coolant_temperatu
         let file = std::fs::read(folder.join("drive_autoencoder.onnx")).unwrap();
         let mut model = Model::load(&runtime, &file, &SignalTable::default()).unwrap();
         let contract = model.contract().clone();
-        assert_eq!(contract.features, names_of_file(&folder.join("features.json")).unwrap(), "make exports what it takes");
+        let asked = wanted_names(&format!("@{}", folder.join("features.json").display())).unwrap();
+        assert_eq!(contract.features, asked, "make exports what it takes");
         let mut raw = Vec::new();
         model.score(&contract.golden.rows, &mut raw).unwrap();
         assert_eq!(raw.len(), contract.golden.raw.len());
