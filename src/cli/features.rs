@@ -11,8 +11,8 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::replay::{RefusedByReason, refused_by_reason, report_refused};
-use crate::analytics::features::{FeatureDescription, describe};
 use crate::analytics::contract::Contract;
+use crate::analytics::features::{FeatureDescription, describe};
 use crate::analytics::rows::{FeatureRows, Wanted};
 use crate::domain::SignalTable;
 use crate::settings::{self, Interval};

@@ -335,7 +335,7 @@ mod grids {
                 let young = readings.iter().rev().filter(|reading| {
                     seconds(reading) <= moment && seconds(reading) >= moment - max_age && seconds(reading) > first - max_age
                 });
-                young.filter_map(|reading| reading.signals.get(id)).next()
+                young.find_map(|reading| reading.signals.get(id))
             };
             moments.flat_map(|moment| [value(moment, signal::SPEED), value(moment, signal::GEAR)]).collect()
         })
