@@ -195,7 +195,7 @@ impl Sender {
         self.tally.finished.lock().unwrap_or_else(PoisonError::into_inner).push(finished);
         let mut all = self.tally.micros.lock().unwrap_or_else(PoisonError::into_inner);
         for micros in micros {
-            all.saturating_record(u64::try_from(*micros).unwrap_or(LONGEST_MICROS).max(1));
+            all.saturating_record(u64::try_from(micros).unwrap_or(LONGEST_MICROS).max(1));
         }
         Ok(())
     }
