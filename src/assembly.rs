@@ -25,10 +25,12 @@ use crate::configuration::{self, Configuration, InForce};
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
+use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
 use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
+use crate::simulator::roads::Roads;
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
 use crate::storage::{SqliteArchive, VehicleRegister, file_of, retention};
 use crate::tasks::Tasks;
@@ -53,7 +55,9 @@ pub struct Addresses {
 
 /// Runs until the process is told to stop, then until everything that was acknowledged is stored. `ready` is called once, with tasks
 /// that end when the process does.
-pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> anyhow::Result<()> {
+///
+/// `roads`: where a simulated fleet drives, for the map.
+pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Addresses, &Tasks)) -> anyhow::Result<()> {
     let recorder = PrometheusBuilder::new();
     // As buckets they are exact over any span; a summary would forget, and hold what happened before.
     let recorder =
@@ -77,10 +81,11 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         retention::run(forgetting, keep, stop).await;
         Ok(())
     });
+    let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let open_alerts = Arc::new(OpenAlerts::default());
     let alert_feed = Arc::new(AlertFeed::new(crate::clock::now().as_micros().unsigned_abs()));
+    let watched = WatchedAlerts { open: Arc::clone(&open_alerts), feed: Arc::clone(&alert_feed), live: Arc::clone(&live) };
     let changes = journal.reader(watcher::CURSOR)?;
-    let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let mut blueprint = blueprint(&settings, &table)?;
     blueprint.records = records_of(&register);
     let fences = configuration::fences_at_start(&settings.fences, &archive).await?;
@@ -98,7 +103,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         tasks: &tasks,
     })?;
     left_open.iter().for_each(|alert| open_alerts.take(alert));
-    watch_alerts(changes, &open_alerts, &alert_feed, &table, &tasks)?;
+    watch_alerts(changes, watched, &table, &tasks)?;
     let commands = commands_to(inlet.clone());
     let are_files = !settings.fences.files.is_empty();
     let in_force = InForce::new(configuration, blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
@@ -122,8 +127,28 @@ pub async fn run(settings: Settings, ready: impl FnOnce(Addresses, &Tasks)) -> a
         table,
         settings: settings.fleet,
     });
+    let recalled = fleet.clone();
+    tasks.spawn("recall", async move {
+        if let Err(error) = recalled.recall().await {
+            tracing::warn!(%error, "vehicles that are silent since the start are not on the map");
+        }
+        Ok(())
+    });
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
-    let dashboard = dashboard(http, fleet, fences_of(in_force), monitor, archive_health, recorder.clone());
+    let dashboard = dashboard::Parts {
+        fleet,
+        replay: QuarantineReplay::new(Arc::clone(&intake), archive.clone()),
+        fences: fences_of(in_force),
+        map: dashboard::Map::new(&settings.page, roads.as_ref()),
+        address: http,
+        tasks: tasks.clone(),
+        ready: readiness(monitor, archive_health),
+        metrics: Box::new({
+            let recorder = recorder.clone();
+            move || recorder.render()
+        }),
+    };
+    drop(roads);
     serve(listener, dashboard::router(dashboard, ways_in), &tasks);
     subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
@@ -168,19 +193,21 @@ fn start_archive_writer(
     Ok(health)
 }
 
+/// Who hears of an alert, in this order: a follower who hears of a change finds it in the open alerts.
+struct WatchedAlerts {
+    open: Arc<OpenAlerts>,
+    live: Arc<LiveState>,
+    feed: Arc<AlertFeed>,
+}
+
 /// Open alerts follow the journal, so that nobody sees one that a power cut could take back.
-fn watch_alerts(
-    changes: Reader,
-    open: &Arc<OpenAlerts>,
-    feed: &Arc<AlertFeed>,
-    table: &Arc<SignalTable>,
-    tasks: &Tasks,
-) -> anyhow::Result<()> {
-    let (open, feed, table) = (Arc::clone(open), Arc::clone(feed), Arc::clone(table));
+fn watch_alerts(changes: Reader, watched: WatchedAlerts, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
+    let table = Arc::clone(table);
     tasks.spawn_thread("alert watcher", move || {
         watcher::run(changes, &table, |event| {
-            open.apply(&event);
-            feed.publish(event);
+            watched.open.apply(&event);
+            watched.live.touch(&event.alert.vehicle_id);
+            watched.feed.publish(event);
         });
         Ok(())
     })?;
@@ -269,15 +296,8 @@ fn inlet_of(lanes: LaneInlet) -> Inlet {
     )
 }
 
-fn dashboard(
-    address: SocketAddr,
-    fleet: Fleet,
-    fences: dashboard::Fences,
-    journal: JournalMonitor,
-    archive: ArchiveHealth,
-    recorder: PrometheusHandle,
-) -> dashboard::Parts {
-    let ready = move || {
+fn readiness(journal: JournalMonitor, archive: ArchiveHealth) -> Box<dyn Fn() -> Vec<Reason> + Send + Sync> {
+    Box::new(move || {
         let mut reasons = Vec::new();
         match journal.health() {
             JournalHealth::Ok => {}
@@ -288,8 +308,7 @@ fn dashboard(
             reasons.push(Reason { part: "archive", problem: format!("{problem}: the journal keeps what comes") });
         }
         reasons
-    };
-    dashboard::Parts { fleet, fences, address, ready: Box::new(ready), metrics: Box::new(move || recorder.render()) }
+    })
 }
 
 fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod counters;
+mod models;
 mod saved;
 
 use std::collections::{HashMap, VecDeque};
@@ -13,6 +14,7 @@ use super::alerting::{Seen, Tail};
 use super::blueprint::Records;
 use super::checks::{At, Checks};
 use super::claim::{Claim, Level};
+use super::profile::Cohorts;
 use super::scoring::Scoring;
 use super::vehicle::Vehicle;
 use super::window::{SignalLayout, WindowLimits};
@@ -53,6 +55,9 @@ pub struct Lane {
     layout: SignalLayout,
     index: HashMap<VehicleId, u32>,
     vehicles: Vec<Owned>,
+    /// What is normal for vehicles like each other.
+    cohorts: Cohorts,
+    cohorts_have_changed: bool,
     slots: Vec<SlotState>,
     /// Vehicles by group of slots that are not as they were saved.
     changed: Vec<Vec<u32>>,
@@ -135,6 +140,8 @@ impl Lane {
             limits,
             index: HashMap::new(),
             vehicles: Vec::new(),
+            cohorts: Cohorts::default(),
+            cohorts_have_changed: false,
             slots: slots.collect(),
             changed: vec![Vec::new(); parts.checkpoint_groups],
             counters: LaneCounters::default(),
@@ -218,13 +225,16 @@ impl Lane {
             (Timing::Future, _) => Err(NotScored::Future),
             (_, None) => Err(NotScored::BeforeWindow),
             _ if placed.quality.is_clock_frozen => Err(NotScored::ClockFrozen),
-            (timing, Some(step)) => Ok(self.scoring.add(&state.window, step, timing, &placed.quality)),
+            (timing, Some(step)) => Ok(self.ask_models(vehicle, Judge { timing, step, quality: &placed.quality })),
         };
-        let trust = Trust { quality: placed.quality, lost_before_us: state.sequence.lost_before_us() };
+        let trust =
+            Trust { quality: placed.quality, lost_before_us: self.vehicles[vehicle as usize].state.sequence.lost_before_us() };
         self.counters.count_quality(&placed.quality, placed.skipped);
         self.claims.clear();
         if let Some(step) = placed.step {
-            self.check(vehicle, reading, Judge { timing: placed.timing, step, quality: &placed.quality });
+            let judge = Judge { timing: placed.timing, step, quality: &placed.quality };
+            self.check(vehicle, reading, judge);
+            self.learn(vehicle, reading, judge);
         }
         if self.claims.iter().any(|claim| claim.level == Level::Raised) && !self.vehicles[vehicle as usize].follows_all {
             self.vehicles[vehicle as usize].follows_all = true;
@@ -249,6 +259,9 @@ impl Lane {
     fn conclude(&mut self, conclusion: Conclusion, batch: &mut Batch, newest: &mut Vec<Assessment>) {
         let Conclusion { reading, slot, vehicle, timing, judged, trust: Trust { quality, lost_before_us } } = conclusion;
         self.scores.clear();
+        if let Ok(number) = judged {
+            self.claim_by_models(vehicle, number, reading.recorded_at);
+        }
         let judged = judged.and_then(|number| self.scoring.judged(number).scores(&mut self.scores));
         let not_scored = judged.err();
         self.counters.count(not_scored);
@@ -334,7 +347,8 @@ impl Lane {
     }
 }
 
-/// How a reading was placed, as checks need it.
+/// How a reading was placed, as checks and models need it.
+#[derive(Clone, Copy)]
 struct Judge<'a> {
     timing: Timing,
     step: usize,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::alerting::Episodes;
 use super::bytes::{ByteReader, Damaged};
 use super::checks::CheckMemory;
+use super::profile::Profile;
 use super::quality::{self, ClockWatch};
 use super::sequence::SequenceWatch;
 use super::window::{Insertion, SignalLayout, Window, WindowLimits};
@@ -14,8 +15,8 @@ use crate::domain::{OpenedBy, Quality, Reading, Timestamp, Timing, VehicleId};
 const DELAYED_AFTER: Duration = Duration::from_mins(5);
 const FUTURE_BEYOND: Duration = Duration::from_mins(2);
 
-/// Version of the saved form. Version 1 ended with the window, version 2 before the sequence; both are still read.
-const STATE_VERSION: u8 = 3;
+/// Version of the saved form. Version 1 ended with the window, version 2 before the sequence, version 3 before the profile; all are read.
+const STATE_VERSION: u8 = 4;
 
 /// Readings that are stored but in no window (ahead of time, or too late) and are remembered as identities, oldest forgotten first.
 /// A vehicle whose clock is wrong sends nothing else, and what it sends twice follows soon after.
@@ -25,6 +26,7 @@ const MAX_OUTSIDE: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub struct Vehicle {
     pub window: Window,
+    pub profile: Profile,
     pub memory: CheckMemory,
     pub episodes: Episodes,
     /// `None` before the first reading that moved the window.
@@ -158,6 +160,7 @@ impl Vehicle {
         }
         self.sequence.encode(out);
         self.clock.encode(out);
+        self.profile.encode(out);
     }
 
     /// # Errors
@@ -189,6 +192,9 @@ impl Vehicle {
         if given >= 3 {
             vehicle.sequence = SequenceWatch::decode(&mut from)?;
             vehicle.clock = ClockWatch::decode(&mut from)?;
+        }
+        if given >= 4 {
+            vehicle.profile = Profile::decode(&mut from, &saved, today)?;
         }
         from.end()?;
         Ok(vehicle)
@@ -290,8 +296,12 @@ mod tests {
             assert!(Vehicle::decode(&bytes[..length], &id, &layout).is_err(), "{length} bytes");
         }
         bytes[0] = STATE_VERSION + 1;
-        assert!(Vehicle::decode(&bytes, &id, &layout).unwrap_err().to_string().contains("version 4"));
-        let (mut numbers, mut clock) = (Vec::new(), Vec::new());
+        assert!(Vehicle::decode(&bytes, &id, &layout).unwrap_err().to_string().contains("version 5"));
+        let (mut numbers, mut clock, mut profile) = (Vec::new(), Vec::new(), Vec::new());
+        vehicle.profile.encode(&mut profile);
+        bytes.truncate(bytes.len() - profile.len());
+        bytes[0] = 3;
+        assert_eq!(Vehicle::decode(&bytes, &id, &layout).unwrap().heard, vehicle.heard, "without a profile");
         vehicle.sequence.encode(&mut numbers);
         vehicle.clock.encode(&mut clock);
         bytes.truncate(bytes.len() - numbers.len() - clock.len());

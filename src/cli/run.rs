@@ -4,16 +4,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::info;
+
 use super::Failure;
+use super::simulate::raise_open_files;
 use crate::domain::{SignalTable, Timestamp};
 use crate::settings::{Settings, Sources, signal_table};
 use crate::simulator::faults::Fault;
 use crate::simulator::fleet::{Fleet, Options};
 use crate::simulator::illness::{Plan, RandomFaults};
 use crate::simulator::mqtt_vehicle::MqttUrl;
+use crate::simulator::roads::Roads;
 use crate::simulator::sender::{self, Format, SendOptions};
 use crate::tasks::Tasks;
 use crate::{assembly, clock, logging};
+
+/// Of the simulated fleet and its roads.
+const SEED: u64 = 1;
 
 #[derive(Debug, clap::Args)]
 pub struct RunArguments {
@@ -51,14 +58,30 @@ impl RunArguments {
 pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let settings = arguments.settings()?;
     logging::start(&settings.log)?;
+    allow_connections(settings.mqtt.max_connections, arguments.simulate.unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let table = Arc::new(signal_table(&settings.signals));
     let simulated = arguments.simulate;
-    runtime.block_on(assembly::run(settings, |addresses, tasks| {
+    let roads = simulated.map(|_| Roads::new(SEED));
+    runtime.block_on(assembly::run(settings, roads, |addresses, tasks| {
         if let Some(vehicles) = simulated {
             simulate(vehicles, addresses, table, tasks);
         }
     }))
+}
+
+/// One open file per vehicle, as many as the system admits; a simulated one needs another for its own end.
+fn allow_connections(max_connections: usize, simulated: u32) {
+    /// Journal, archive, HTTP and the rest.
+    const OTHER_FILES: u64 = 1_000;
+    let wanted = max_connections as u64 + u64::from(simulated) + OTHER_FILES;
+    let possible = raise_open_files(wanted);
+    if possible < wanted {
+        info!(
+            open_files = possible,
+            max_connections, "the hard limit of open files (ulimit -Hn) admits fewer vehicles than settings do"
+        );
+    }
 }
 
 /// The fleet reports every few seconds, so that a page shows it driving soon; what goes wrong in the first minute is planned.
@@ -66,7 +89,8 @@ fn simulate(vehicles: u32, addresses: assembly::Addresses, table: Arc<SignalTabl
     const EVERY: Duration = Duration::from_secs(5);
     const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_secs(2);
     let start = clock::now();
-    let options = Options { vehicles, seed: 1, start, every: EVERY, faults: RandomFaults::all(), plans: plans(vehicles, start) };
+    let options =
+        Options { vehicles, seed: SEED, start, every: EVERY, faults: RandomFaults::all(), plans: plans(vehicles, start) };
     let send = SendOptions {
         url: MqttUrl { host: addresses.mqtt.ip().to_string(), port: addresses.mqtt.port(), login: None },
         format: Format::Json,

@@ -3,11 +3,16 @@
 mod alert_forms;
 mod alerts;
 mod api;
+mod assets;
 mod fences;
 mod forms;
 mod guard;
+mod live_channel;
+mod live_forms;
+mod map;
 mod parameters;
 mod problem;
+mod quarantine;
 #[cfg(test)]
 mod tests;
 mod vehicle_records;
@@ -18,7 +23,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde::Serialize;
@@ -26,10 +31,12 @@ use tokio::sync::Semaphore;
 use tower_http::limit::RequestBodyLimitLayer;
 
 pub use self::fences::{Fences, FencesRefused};
+pub use self::map::Map;
 
 use self::problem::Problem;
-use crate::clock;
 use crate::fleet::Fleet;
+use crate::ingest::quarantine_replay::QuarantineReplay;
+use crate::tasks::Tasks;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest body that any route takes.
@@ -40,8 +47,12 @@ const MOST_REQUESTS: usize = 256;
 /// What the routes need. `ready` gives the reasons why not; none: ready.
 pub struct Parts {
     pub fleet: Fleet,
+    pub replay: QuarantineReplay,
     pub fences: Fences,
+    pub map: Map,
     pub address: SocketAddr,
+    /// Open sockets are among them.
+    pub tasks: Tasks,
     pub ready: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
@@ -60,14 +71,18 @@ pub fn router(parts: Parts, uplink: Router) -> Router {
     let guard = guard::Guard::new(parts.address);
     let questions = Arc::new(Semaphore::new(MOST_REQUESTS));
     let shared: Shared = Arc::new(parts);
-    let (fleet, fences) = (shared.fleet.clone(), shared.fences.clone());
+    let (fleet, replay) = (shared.fleet.clone(), shared.replay.clone());
+    let (fences, map) = (shared.fences.clone(), shared.map.clone());
+    let live = live_channel::router(fleet.clone(), shared.tasks.clone());
     Router::new()
-        .route("/", get(page))
+        .route("/", get(assets::index))
+        .route("/assets/{*path}", get(assets::asset))
+        .route("/icon.svg", get(assets::asset))
         .route("/health/live", get(async || Json(serde_json::json!({"live": true}))))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(shared)
-        .nest("/api/v1", api::router(fleet).merge(fences::router(fences)))
+        .nest("/api/v1", api::router(fleet, replay).merge(fences::router(fences)).merge(map::router(map)).merge(live))
         .fallback(async || Problem::not_found("no such address; the API is below /api/v1"))
         .method_not_allowed_fallback(async |method: Method| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))
@@ -86,14 +101,4 @@ async fn ready(State(parts): State<Shared>) -> Response {
 
 async fn metrics(State(parts): State<Shared>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (parts.metrics)())
-}
-
-async fn page(State(parts): State<Shared>) -> Html<String> {
-    let vehicles = parts.fleet.counts(clock::now()).total();
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Odograph</title><h1>Odograph</h1>\
-         <p>{vehicles} vehicles. This build has no map; the API answers at <a href=\"/api/v1/vehicles\">/api/v1/vehicles</a>, \
-         <a href=\"/api/v1/quarantine\">/api/v1/quarantine</a>, <a href=\"/health/ready\">/health/ready</a> and \
-         <a href=\"/metrics\">/metrics</a>.</p><p>No account exists: everybody on this machine may read this.</p></html>"
-    ))
 }

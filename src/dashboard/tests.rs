@@ -11,10 +11,13 @@ use super::*;
 use crate::analytics::alerting::CommandRefused;
 use crate::analytics::lane::Obeyed;
 use crate::domain::{
-    AlertEvent, Assessment, Change, Command, Condition, Handling, Ignition, ModelScore, Position, PositionVerdict, Quality,
-    Quarantined, Reading, SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
+    AlertEvent, Assessment, Change, Command, Condition, Delivery, Handling, Ignition, ModelScore, Outcome, Position,
+    PositionVerdict, Quality, Quarantined, Reading, SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId,
+    signal,
 };
 use crate::fleet::{CommandFailed, Commands, FleetParts};
+use crate::ingest::quarantine_replay::QuarantineReplay;
+use crate::ingest::{Inlet, Intake};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{ArchiveRecord, SqliteArchive, VehicleRegister};
@@ -28,6 +31,7 @@ struct Server {
     archive: SqliteArchive,
     live: Arc<LiveState>,
     open_alerts: Arc<OpenAlerts>,
+    alert_feed: Arc<AlertFeed>,
     problem: Arc<Mutex<Option<String>>>,
 }
 
@@ -44,14 +48,16 @@ async fn a_server() -> Server {
     let archive = SqliteArchive::open(&folder.path().join("archive.sqlite"), Arc::clone(&table)).await.unwrap();
     let live = Arc::new(LiveState::new(1, 100));
     let open_alerts = Arc::new(OpenAlerts::default());
+    let alert_feed = Arc::new(AlertFeed::new(100));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let problem: Arc<Mutex<Option<String>>> = Arc::default();
+    let tasks = Tasks::default();
     let parts = Parts {
         fleet: Fleet::new(FleetParts {
             live: Arc::clone(&live),
             open_alerts: Arc::clone(&open_alerts),
-            alert_feed: Arc::new(AlertFeed::new(0)),
+            alert_feed: Arc::clone(&alert_feed),
             commands: Commands::new({
                 let open_alerts = Arc::clone(&open_alerts);
                 move |command| std::future::ready(acknowledged(&open_alerts, &command))
@@ -65,7 +71,13 @@ async fn a_server() -> Server {
             get: Arc::new(|| Box::pin(std::future::ready(r#"{"type":"FeatureCollection","features":[]}"#.to_owned()))),
             put: Arc::new(|text| Box::pin(std::future::ready(Err(FencesRefused::Mistakes(text))))),
         },
+        map: Map::new(&settings::Page::default(), None),
+        replay: QuarantineReplay::new(
+            Arc::new(Intake::new(keeping(), Arc::default(), &settings::Ingest::default())),
+            archive.clone(),
+        ),
         address,
+        tasks: tasks.clone(),
         ready: Box::new({
             let problem = Arc::clone(&problem);
             move || problem.lock().unwrap().clone().map(|problem| Reason { part: "archive", problem }).into_iter().collect()
@@ -73,9 +85,26 @@ async fn a_server() -> Server {
         metrics: Box::new(|| "odograph_connections 3\n".to_owned()),
     };
     let router = router(parts, axum::Router::new());
-    let tasks = crate::tasks::Tasks::default();
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
-    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, problem }
+    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, alert_feed, problem }
+}
+
+/// Lanes that make everything durable at once.
+fn keeping() -> Inlet {
+    let keep = |delivery: Delivery| {
+        let accepted = u32::try_from(delivery.readings.len()).unwrap();
+        delivery.receipt.keep(Outcome { accepted, duplicates: 0 });
+    };
+    Inlet::new(
+        move |delivery| {
+            keep(delivery);
+            std::future::ready(Ok(()))
+        },
+        move |delivery| {
+            keep(delivery);
+            Ok(())
+        },
+    )
 }
 
 /// In place of a lane, which has tests of its own.
@@ -302,6 +331,15 @@ async fn refused_messages_are_listed_counted_and_exported() {
     let exported = server.get(&format!("/api/v1/quarantine/{}/payload", message["id"])).await;
     assert_eq!((exported.status, exported.body.as_slice()), (200, payload));
     assert_eq!(server.get("/api/v1/quarantine?reason=too_old").await.json["messages"], serde_json::json!([]));
+    let replayed = server.post("/api/v1/quarantine/replay", r#"{"reason":"json_syntax"}"#).await;
+    let expected = serde_json::json!({
+        "taken": 0, "accepted": 0, "duplicates": 0, "still_refused": {"vehicle_id_invalid": 1}, "not_whole": 0, "not_replayable": 0
+    });
+    assert_eq!((replayed.status, replayed.json), (200, expected));
+    for body in ["{}", r#"{"reason":"json"}"#, r#"{"ids":[1],"cursor":"1"}"#, ""] {
+        let answer = server.post("/api/v1/quarantine/replay", body).await;
+        assert_eq!((answer.status, answer.json["code"].as_str()), (400, Some("bad_replay")), "{body}");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,6 @@ use super::Fleet;
 use crate::analytics::alerting::CommandRefused;
 use crate::analytics::lane::Obeyed;
 use crate::domain::{Alert, AlertId, Command, Condition};
-use crate::live::AlertFeed;
 use crate::storage::{AlertCursor, AlertHistory, AlertsPage, AlertsQuery, ArchiveError};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Obeyed, CommandFailed>> + Send>>;
@@ -78,12 +77,6 @@ impl Fleet {
     #[must_use]
     pub fn open_alerts(&self) -> Vec<Arc<Alert>> {
         self.open_alerts.all()
-    }
-
-    /// Changes of alerts, as they become durable.
-    #[must_use]
-    pub fn alert_feed(&self) -> &Arc<AlertFeed> {
-        &self.alert_feed
     }
 
     /// # Errors

@@ -10,7 +10,7 @@ pub use self::alerts::{CommandFailed, Commands};
 pub use self::state::{StateCounts, VehicleState};
 
 use crate::domain::{Alert, Assessment, SignalTable, Timestamp, VehicleId, VehicleRecord};
-use crate::live::{AlertFeed, LiveState, OpenAlerts};
+use crate::live::{AlertFeed, Cursor, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{
     ArchiveError, ExportedPayload, QuarantinePage, QuarantineQuery, ReadingsPage, ReadingsQuery, RegisterError, SqliteArchive,
@@ -35,6 +35,7 @@ pub struct Fleet {
 pub struct FleetParts {
     pub live: Arc<LiveState>,
     pub open_alerts: Arc<OpenAlerts>,
+    /// Their changes.
     pub alert_feed: Arc<AlertFeed>,
     /// To the lanes.
     pub commands: Commands,
@@ -74,6 +75,55 @@ impl Fleet {
     #[must_use]
     pub fn table(&self) -> &SignalTable {
         &self.table
+    }
+
+    #[must_use]
+    pub const fn settings(&self) -> &settings::Fleet {
+        &self.settings
+    }
+
+    #[must_use]
+    pub const fn alert_feed(&self) -> &Arc<AlertFeed> {
+        &self.alert_feed
+    }
+
+    /// What has changed behind `cursor`; see [`LiveState::changes`].
+    #[must_use]
+    pub fn changes(&self, cursor: &mut Cursor, limit: usize, now: Timestamp) -> Vec<(Arc<Assessment>, VehicleState)> {
+        let changed = self.live.changes(cursor, limit).into_iter();
+        let with_state = changed.map(|newest| {
+            let has_alert = self.open_alerts.has_any(&newest.reading.vehicle_id);
+            let state = VehicleState::of(&newest, has_alert, now, &self.settings);
+            (newest, state)
+        });
+        with_state.collect()
+    }
+
+    /// From memory alone.
+    #[must_use]
+    pub fn live_vehicle(&self, vehicle_id: &VehicleId, now: Timestamp) -> Option<Vehicle> {
+        let newest = self.live.vehicle(vehicle_id)?;
+        Some(self.shown(vehicle_id.clone(), Some(newest), now))
+    }
+
+    /// Fills live state with what the archive knows: vehicles that were silent since this process began stay on the map.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn recall(&self) -> Result<usize, ArchiveError> {
+        const PAGE: u32 = 1_000;
+        let (mut after, mut recalled) = (None, 0);
+        loop {
+            let ids = self.archive.vehicle_ids(after.as_ref(), PAGE).await?;
+            let Some(last) = ids.last().cloned() else { return Ok(recalled) };
+            let silent: Vec<VehicleId> = ids.into_iter().filter(|id| self.live.vehicle(id).is_none()).collect();
+            if !silent.is_empty() {
+                let newest = self.archive.newest_readings(&silent).await?;
+                recalled += newest.len();
+                self.live.recall(newest);
+            }
+            after = Some(last);
+        }
     }
 
     /// `None`: never heard of.

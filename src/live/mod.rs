@@ -3,7 +3,7 @@
 mod alert_feed;
 mod open_alerts;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -24,9 +24,27 @@ pub struct LiveState {
 
 #[derive(Debug, Default)]
 struct Shard {
-    vehicles: HashMap<VehicleId, Arc<Assessment>>,
+    vehicles: HashMap<VehicleId, Known>,
     /// The keys of `vehicles` in order, for pages. Changes only when a vehicle comes or goes.
     ids: BTreeSet<VehicleId>,
+    /// Each vehicle once, under its version: whoever has seen everything up to one finds what is new to him behind it.
+    by_version: BTreeMap<u64, VehicleId>,
+    /// The newest one that was given out.
+    version: u64,
+}
+
+#[derive(Debug)]
+struct Known {
+    newest: Arc<Assessment>,
+    /// Rises with every change of this shard.
+    version: u64,
+}
+
+/// How far somebody has followed. It is all that a follower costs: no queue, whatever he has not seen.
+#[derive(Debug, Clone, Default)]
+pub struct Cursor {
+    /// By shard.
+    versions: Vec<u64>,
 }
 
 impl LiveState {
@@ -46,13 +64,17 @@ impl LiveState {
             if !matches!(assessment.timing, Timing::InOrder | Timing::Delayed) {
                 continue;
             }
-            match shard.vehicles.get_mut(&assessment.reading.vehicle_id) {
-                Some(known) if order(known) > order(assessment) => {}
-                // The old one goes back with the batch, so that it is freed outside of the lock.
-                Some(known) => match Arc::get_mut(known) {
-                    Some(known) => std::mem::swap(known, assessment),
-                    None => *known = Arc::new(assessment.clone()),
-                },
+            let Shard { vehicles, by_version, version, .. } = &mut *shard;
+            match vehicles.get_mut(&assessment.reading.vehicle_id) {
+                Some(known) if order(&known.newest) > order(assessment) => {}
+                Some(known) => {
+                    // The old one goes back with the batch, so that it is freed outside of the lock.
+                    match Arc::get_mut(&mut known.newest) {
+                        Some(newest) => std::mem::swap(newest, assessment),
+                        None => known.newest = Arc::new(assessment.clone()),
+                    }
+                    known.moves_on(by_version, version);
+                }
                 None => shard.add(assessment.clone(), self.max_per_shard),
             }
         }
@@ -60,10 +82,45 @@ impl LiveState {
         newest.clear();
     }
 
+    /// What is kept besides, such as its alerts, has changed: followers shall look at it again.
+    pub fn touch(&self, vehicle_id: &VehicleId) {
+        let mut shard = self.lock(self.shard_of(vehicle_id));
+        let Shard { vehicles, by_version, version, .. } = &mut *shard;
+        if let Some(known) = vehicles.get_mut(vehicle_id) {
+            known.moves_on(by_version, version);
+        }
+    }
+
+    /// Takes over what was known before this process, as far as nothing newer is and there is room.
+    pub fn recall(&self, assessments: Vec<Assessment>) {
+        for assessment in assessments {
+            let shard = self.shard_of(&assessment.reading.vehicle_id);
+            if self.lock(shard).vehicles.len() < self.max_per_shard {
+                self.update(shard, &mut vec![assessment]);
+            }
+        }
+    }
+
+    /// What has changed behind `cursor`, which moves on; in order of change, each vehicle once, as it is now. Begin with the default
+    /// cursor for all vehicles. Fewer than `limit`: there is no more.
+    #[must_use]
+    pub fn changes(&self, cursor: &mut Cursor, limit: usize) -> Vec<Arc<Assessment>> {
+        cursor.versions.resize(self.shards.len(), 0);
+        let mut page = Vec::new();
+        for (index, seen) in cursor.versions.iter_mut().enumerate() {
+            let shard = self.lock(index);
+            let behind = shard.by_version.range((Bound::Excluded(*seen), Bound::Unbounded));
+            for (version, id) in behind.take(limit - page.len()) {
+                page.extend(shard.vehicles.get(id).map(|known| Arc::clone(&known.newest)));
+                *seen = *version;
+            }
+        }
+        page
+    }
+
     #[must_use]
     pub fn vehicle(&self, vehicle_id: &VehicleId) -> Option<Arc<Assessment>> {
-        let shard = vehicle_id.slot().share_of(self.shards.len());
-        self.lock(shard).vehicles.get(vehicle_id).cloned()
+        self.lock(self.shard_of(vehicle_id)).vehicles.get(vehicle_id).map(|known| Arc::clone(&known.newest))
     }
 
     /// In order of their ids, behind `after`.
@@ -76,7 +133,7 @@ impl LiveState {
                 Some(after) => shard.ids.range((Bound::Excluded(after.clone()), Bound::Unbounded)),
                 None => shard.ids.range::<VehicleId, _>(..),
             };
-            page.extend(ids.take(limit).filter_map(|id| shard.vehicles.get(id).cloned()));
+            page.extend(ids.take(limit).filter_map(|id| shard.vehicles.get(id).map(|known| Arc::clone(&known.newest))));
         }
         page.sort_unstable_by(|left, right| left.reading.vehicle_id.cmp(&right.reading.vehicle_id));
         page.truncate(limit);
@@ -86,7 +143,7 @@ impl LiveState {
     /// Looks at every vehicle, shard by shard: for counts.
     pub fn for_each(&self, mut look: impl FnMut(&Assessment)) {
         for shard in 0..self.shards.len() {
-            self.lock(shard).vehicles.values().for_each(|assessment| look(assessment));
+            self.lock(shard).vehicles.values().for_each(|known| look(&known.newest));
         }
     }
 
@@ -98,6 +155,10 @@ impl LiveState {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn shard_of(&self, vehicle_id: &VehicleId) -> usize {
+        vehicle_id.slot().share_of(self.shards.len())
     }
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
@@ -115,19 +176,33 @@ impl Shard {
             self.make_room();
         }
         let vehicle_id = assessment.reading.vehicle_id.clone();
+        self.version += 1;
         self.ids.insert(vehicle_id.clone());
-        self.vehicles.insert(vehicle_id, Arc::new(assessment));
+        self.by_version.insert(self.version, vehicle_id.clone());
+        self.vehicles.insert(vehicle_id, Known { newest: Arc::new(assessment), version: self.version });
     }
 
     fn make_room(&mut self) {
-        let heard = |assessment: &Arc<Assessment>| assessment.reading.received_at;
-        let mut silent: Vec<_> = self.vehicles.iter().map(|(id, assessment)| (heard(assessment), id.clone())).collect();
+        let heard = |known: &Known| known.newest.reading.received_at;
+        let mut silent: Vec<_> = self.vehicles.iter().map(|(id, known)| (heard(known), id.clone())).collect();
         let going = silent.len().div_ceil(16);
         silent.select_nth_unstable(going - 1);
         for (_, id) in &silent[..going] {
-            self.vehicles.remove(id);
+            if let Some(known) = self.vehicles.remove(id) {
+                self.by_version.remove(&known.version);
+            }
             self.ids.remove(id);
         }
+    }
+}
+
+impl Known {
+    fn moves_on(&mut self, by_version: &mut BTreeMap<u64, VehicleId>, version: &mut u64) {
+        *version += 1;
+        if let Some(id) = by_version.remove(&self.version) {
+            by_version.insert(*version, id);
+        }
+        self.version = *version;
     }
 }
 
@@ -212,6 +287,41 @@ mod tests {
     }
 
     #[test]
+    fn a_follower_sees_each_changed_vehicle_once_as_it_is_now() {
+        let state = LiveState::new(2, 100);
+        for id in ["a", "b", "c", "d", "e"] {
+            update(&state, at(id, 1, 1));
+        }
+        let look = |cursor: &mut Cursor, limit| {
+            let mut seen: Vec<_> =
+                state.changes(cursor, limit).iter().map(|newest| newest.reading.vehicle_id.to_string()).collect();
+            seen.sort();
+            seen.concat()
+        };
+        let mut cursor = Cursor::default();
+        let (first, second) = (look(&mut cursor, 3), look(&mut cursor, 3));
+        assert_eq!((first.len(), second.len(), look(&mut cursor, 3).as_str()), (3, 2, ""));
+        let mut slow = cursor.clone();
+        for arrival in 2..1_000 {
+            update(&state, at("b", 2, arrival));
+        }
+        update(&state, at("b", 1, 1_000));
+        assert_eq!(state.changes(&mut cursor, 10)[0].arrival, 999, "an older reading is no change");
+        state.touch(&VehicleId::new("d").unwrap());
+        assert_eq!((look(&mut cursor, 10), look(&mut slow, 10)), ("d".to_owned(), "bd".to_owned()));
+        let kept: usize = (0..2).map(|shard| state.lock(shard).by_version.len()).sum();
+        assert_eq!(kept, 5, "a follower who is behind costs nothing");
+    }
+
+    #[test]
+    fn what_was_known_before_does_not_replace_what_is_newer() {
+        let state = LiveState::new(1, 2);
+        update(&state, at("a", 5, 7));
+        state.recall(vec![at("a", 4, 3), at("b", 1, 1), at("c", 9, 1)]);
+        assert_eq!((seen(&state, "a"), seen(&state, "b"), seen(&state, "c")), (Some((5, 7)), Some((1, 1)), None));
+    }
+
+    #[test]
     fn a_full_shard_forgets_who_was_silent_longest() {
         let state = LiveState::new(1, 32);
         for number in 0..40 {
@@ -220,12 +330,14 @@ mod tests {
         assert!(state.len() <= 32, "{}", state.len());
         assert_eq!((seen(&state, "v00"), seen(&state, "v39")), (None, Some((39, 1))));
         assert_eq!(state.vehicles(None, 100).len(), state.len(), "ids and vehicles agree");
+        assert_eq!(state.changes(&mut Cursor::default(), 100).len(), state.len(), "and so do changes");
     }
 
     #[test]
     fn a_vehicle_costs_less_than_a_kilobyte() {
-        // The value, its reference counts, two ids and a map entry at the least load of a grown HashMap, less its heap parts.
-        let bytes = size_of::<Assessment>() + 16 + 2 * (16 + 24) + 2 * (size_of::<(VehicleId, Arc<Assessment>)>() + 1) + 24;
-        assert!(bytes < 800, "{bytes}");
+        // The value, its reference counts, ids, a version and a map entry at the least load of a grown HashMap, less its heap parts.
+        let in_maps = 2 * (size_of::<(VehicleId, Known)>() + 1) + 2 * size_of::<VehicleId>() + 2 * size_of::<(u64, VehicleId)>();
+        let bytes = size_of::<Assessment>() + 16 + 2 * (16 + 24) + in_maps;
+        assert!(bytes < 900, "{bytes}");
     }
 }

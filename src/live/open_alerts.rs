@@ -55,6 +55,11 @@ impl OpenAlerts {
         ids.iter().filter_map(|id| open.alerts.get(id).cloned()).collect()
     }
 
+    #[must_use]
+    pub fn has_any(&self, vehicle_id: &VehicleId) -> bool {
+        self.0.read().expect("no holder panics").of_vehicle.contains_key(vehicle_id)
+    }
+
     /// Those that have any.
     #[must_use]
     pub fn vehicles(&self) -> HashSet<VehicleId> {

@@ -35,6 +35,7 @@ pub struct Settings {
     pub archive: Archive,
     pub live: Live,
     pub fleet: Fleet,
+    pub page: Page,
     pub log: Log,
     pub rules: Rules,
     /// Signals beyond the built-in table, and `hold` for those of it.
@@ -107,6 +108,24 @@ pub struct Analytics {
     pub onnxruntime: PathBuf,
     /// Changed vehicles are saved this often.
     pub checkpoint_every: Interval,
+    pub alert: ModelAlert,
+}
+
+/// When a model whose contract has no limits of its own raises an alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelAlert {
+    /// A reading raises where so few held-out normal readings, or fewer, score as high. A model that was calibrated on too few readings
+    /// to tell such a probability never alerts.
+    pub open_tail_probability: f64,
+    /// An alert is held until the tail probability is above this.
+    pub close_tail_probability: f64,
+    /// It opens when `raised` of the last `of` scored readings raised.
+    pub raised: u8,
+    pub of: u8,
+    /// It closes after this long without a raised or holding reading, and at least `calm_readings` calm ones.
+    pub calm_for: Interval,
+    pub calm_readings: u8,
 }
 
 /// Areas on the map with a policy.
@@ -151,6 +170,16 @@ pub struct Fleet {
     pub offline_after: Interval,
 }
 
+/// What the page may ask outside of this process: by default nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Page {
+    /// Address of a MapLibre style. Empty: the background that is part of the page.
+    pub map_style: String,
+    /// Where that style's tiles, glyphs and sprites come from, if not from its own origin.
+    pub map_origins: Vec<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
@@ -178,6 +207,15 @@ impl Settings {
         };
         check(self.analytics.batch_max >= 1, "`analytics.batch_max` is 0; at least one message must fit a batch");
         check(self.analytics.inbox >= 1, "`analytics.inbox` is 0; at least one message must be able to wait");
+        let ModelAlert { open_tail_probability: open, close_tail_probability: close, raised, of, .. } = self.analytics.alert;
+        check(
+            open > 0.0 && open <= close && close < 1.0,
+            "`analytics.alert`: 0 < open_tail_probability <= close_tail_probability < 1 does not hold",
+        );
+        check(
+            (1..=64).contains(&of) && (1..=of).contains(&raised),
+            "`analytics.alert`: `raised` is 1 to `of`, and `of` at most 64",
+        );
         check(self.archive.batch_max >= 1, "`archive.batch_max` is 0; at least one record must fit a transaction");
         check(self.live.max_vehicles >= 1, "`live.max_vehicles` is 0; at least one vehicle must be shown");
         check(self.mqtt.max_connections >= 1, "`mqtt.max_connections` is 0; no vehicle could connect");
@@ -192,8 +230,29 @@ impl Settings {
             "`journal.max` must hold at least 4 segments of `journal.segment`, or the journal could never rotate",
         );
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
+        problems.extend(self.page.problems());
         problems.extend(signals::contradictions(&self.signals));
         problems.extend(self.rules.problems());
+        problems
+    }
+}
+
+impl Page {
+    fn problems(&self) -> Vec<String> {
+        // Both stand in a header where `;` and blanks would mean something.
+        let is_address = |text: &str| {
+            let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+            rest.is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b";,'\"".contains(&byte))
+            })
+        };
+        let mut problems = Vec::new();
+        if !self.map_style.is_empty() && !is_address(&self.map_style) {
+            problems.push(format!("`page.map_style` = {:?} is no http(s) address of a style", self.map_style));
+        }
+        for origin in self.map_origins.iter().filter(|origin| !is_address(origin) || origin.split('/').count() != 3) {
+            problems.push(format!("`page.map_origins` has {origin:?}; write an origin such as \"https://tiles.example.org\""));
+        }
         problems
     }
 }
@@ -216,6 +275,7 @@ impl Default for Settings {
             archive: Archive::default(),
             live: Live::default(),
             fleet: Fleet::default(),
+            page: Page::default(),
             log: Log::default(),
             rules: Rules::default(),
             signals: Vec::new(),
@@ -265,6 +325,22 @@ impl Default for Analytics {
             models: Vec::new(),
             onnxruntime: PathBuf::new(),
             checkpoint_every: Interval::from_secs(10),
+            alert: ModelAlert::default(),
+        }
+    }
+}
+
+impl Default for ModelAlert {
+    /// A vehicle that reports every 30 s sends 2,880 readings a day: a probability of 1e-5 is one in 35 vehicle-days, and three of five
+    /// readings beyond it are far rarer as far as they are independent.
+    fn default() -> Self {
+        Self {
+            open_tail_probability: 1e-5,
+            close_tail_probability: 1e-3,
+            raised: 3,
+            of: 5,
+            calm_for: Interval::from_secs(300),
+            calm_readings: 3,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where the fleet lives: the country around Karlsruhe, roughly. Places and main roads are real to a kilometre or so, streets are invented
 //! by seed (`roads`).
 
+pub const CITY: &str = "Karlsruhe";
 /// The palace of Karlsruhe, from where its streets spread like a fan.
 pub const CENTRE: (f64, f64) = (49.0135, 8.4044);
 

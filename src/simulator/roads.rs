@@ -6,6 +6,7 @@ mod routing;
 
 use std::ops::Range;
 
+use super::geography::{CENTRE, CITY, TOWNS};
 use crate::domain::Position;
 
 /// Made once, shared by all vehicles, never changed.
@@ -76,6 +77,15 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
+/// Where people live: for the names on a map.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    pub name: &'static str,
+    pub latitude: f64,
+    pub longitude: f64,
+    pub is_city: bool,
+}
+
 impl Roads {
     #[must_use]
     pub fn new(seed: u64) -> Self {
@@ -127,6 +137,17 @@ impl Roads {
     pub fn turn_deg(&self, from: &Edge, to: &Edge) -> f32 {
         let last = &self.segments[from.pieces().end - 1];
         turn(last.heading_deg, self.segment(to, 0).heading_deg)
+    }
+
+    pub fn places() -> impl Iterator<Item = Place> {
+        let (latitude, longitude) = CENTRE;
+        let towns = TOWNS.iter().map(|town| Place {
+            name: town.name,
+            latitude: town.latitude,
+            longitude: town.longitude,
+            is_city: false,
+        });
+        std::iter::once(Place { name: CITY, latitude, longitude, is_city: true }).chain(towns)
     }
 
     /// Each road once, both directions together.

@@ -73,7 +73,7 @@ fn a_healthy_fleet_that_reports_every_second_is_quiet_for_hours() {
 #[test]
 fn a_healthy_fleet_is_quiet_in_frost_and_in_heat() {
     for (start, seed) in [("2026-01-20T04:00:00Z", 14), ("2026-07-28T04:00:00Z", 15), ("2026-04-11T20:00:00Z", 16)] {
-        assert_quiet(&Options { start: start.parse().unwrap(), ..options(300, seed, 30) }, 48);
+        assert_quiet(&Options { start: start.parse().unwrap(), ..options(16, seed, 30) }, 24);
     }
 }
 

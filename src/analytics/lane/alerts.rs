@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::{Judge, Lane};
 use crate::analytics::alerting::{CommandRefused, Seen, Tick};
-use crate::analytics::claim::{Claim, Level, Persistence};
 use crate::analytics::rules::{Heard, Silence};
-use crate::domain::{Alert, AlertEvent, Assessment, Command, Finding, OpenedBy, Timestamp};
+use crate::domain::{Alert, AlertEvent, Assessment, Command, OpenedBy, Timestamp};
 use crate::journal::Batch;
 use crate::wire::record::RecordEncoder;
 
@@ -124,8 +123,8 @@ impl Lane {
         if let Some(step) = step {
             let judge = Judge { timing: assessment.timing, step, quality: &assessment.quality };
             self.check(vehicle, &assessment.reading, judge);
-            let from_models = assessment.findings.iter().filter(|finding| finding.key.as_str().starts_with("model:"));
-            self.claims.extend(from_models.map(|finding| claim_of(finding, assessment)));
+            self.learn(vehicle, &assessment.reading, judge);
+            self.claim_by_models_again(vehicle, assessment);
         }
         let seen = Seen {
             vehicle_id: &assessment.reading.vehicle_id,
@@ -143,21 +142,3 @@ impl Lane {
         self.tail.event(&mut state.episodes, event);
     }
 }
-
-/// As far as a record tells: the event behind it has the rest.
-fn claim_of(finding: &Finding, assessment: &Assessment) -> Claim {
-    Claim {
-        key: finding.key.clone(),
-        level: if finding.is_raised { Level::Raised } else { Level::Holding },
-        severity: finding.severity,
-        persistence: MODEL_PERSISTENCE,
-        value: finding.value,
-        limit: finding.limit,
-        summary: Box::default(),
-        score: assessment.score(),
-        explanation: Vec::new(),
-    }
-}
-
-const MODEL_PERSISTENCE: Persistence =
-    Persistence { raised: 3, of: 5, calm_for: std::time::Duration::from_mins(5), calm_readings: 3 };
