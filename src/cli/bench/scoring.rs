@@ -32,10 +32,10 @@ pub struct ScoringArguments {
     #[arg(long, value_name = "S", default_value = "3", value_parser = seconds)]
     seconds: Duration,
     /// How often our side and the bare runtime take turns in each cell
-    #[arg(long, default_value = "31", value_parser = in_range(5, 10_000))]
+    #[arg(long, default_value = "101", value_parser = in_range(5, 10_000))]
     rounds: usize,
     /// Length of one side's turn
-    #[arg(long, value_name = "MS", default_value = "20", value_parser = in_range(1, 10_000))]
+    #[arg(long, value_name = "MS", default_value = "5", value_parser = in_range(1, 10_000))]
     turn_ms: usize,
     /// A report of an earlier run (--json): say per cell whether this one is slower, and exit with 1 if any certainly is
     #[arg(long, value_name = "FILE")]
@@ -44,8 +44,8 @@ pub struct ScoringArguments {
     #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = clap::value_parser!(u8).range(0..=99))]
     tolerance: u8,
     /// The library of ONNX Runtime [default: beside the binary, or where `make fetch` puts it]
-    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
-    onnxruntime: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    onnxruntime: Option<PathBuf>,
     /// Folder for the journal of the tasks, which is removed afterwards; its disk decides how fast they are [default: the system's for temporary files]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
@@ -63,7 +63,7 @@ pub fn run(arguments: ScoringArguments) -> anyhow::Result<ExitCode> {
     };
     let bench = ScoringBench {
         models,
-        library: find_library(&arguments.onnxruntime),
+        library: find_library(arguments.onnxruntime.as_deref().unwrap_or(Path::new(""))),
         batches: arguments.batches,
         lanes: if arguments.lanes.is_empty() { default_lanes() } else { arguments.lanes },
         tasks: arguments.tasks.into_iter().filter(|tasks| *tasks > 0).collect(),
