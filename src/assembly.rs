@@ -261,12 +261,15 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
     })
 }
 
+/// The models that are part of this program.
+pub fn shipped_models() -> Vec<ModelSource> {
+    let source = |(name, file): &(&str, &[u8])| ModelSource { origin: Path::new(name).to_owned(), file: (*file).into() };
+    SHIPPED_MODELS.iter().map(source).collect()
+}
+
 fn models(settings: &settings::Analytics) -> anyhow::Result<Vec<ModelSource>> {
     if settings.models.is_empty() {
-        let shipped = SHIPPED_MODELS.iter();
-        return Ok(shipped
-            .map(|(name, file)| ModelSource { origin: Path::new(name).to_owned(), file: (*file).into() })
-            .collect());
+        return Ok(shipped_models());
     }
     let named = settings.models.iter().filter(|path| path.as_path() != Path::new(NO_MODEL));
     let read = named.map(|path| {

@@ -8,6 +8,7 @@ mod model;
 mod replay;
 mod run;
 mod simulate;
+mod what_if;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,8 @@ enum Command {
     Model(model::ModelCommand),
     /// Judge an alert's reading again with what judged it then, and compare bit for bit
     Explain(explain::ExplainArgs),
+    /// Compare the alerts that other settings would have given over stored history with those of today
+    WhatIf(what_if::WhatIfArgs),
     /// Measure this machine and this build
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -117,7 +120,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Features(command) => return features::run(&command),
         Command::Model(command) => return model::run(&command),
         Command::Explain(arguments) => return explain(&arguments),
-        Command::Bench(command) => bench::run(command)?,
+        Command::WhatIf(arguments) => return what_if(&arguments),
+        Command::Bench(command) => return bench::run(command),
         Command::Config { command: ConfigCommand::Show(arguments) } => print!("{}", load(&arguments)?.to_toml()),
         Command::Config { command: ConfigCommand::Check(arguments) } => {
             load(&arguments)?;
@@ -132,6 +136,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
 
 fn explain(arguments: &explain::ExplainArgs) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(explain::run(arguments))
+}
+
+fn what_if(arguments: &what_if::WhatIfArgs) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(what_if::run(arguments))
 }
 
 fn simulate(arguments: simulate::SimulateArguments) -> anyhow::Result<ExitCode> {

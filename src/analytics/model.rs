@@ -189,6 +189,26 @@ impl Model {
         read(&self.contract, &self.filled, shape, values)
     }
 
+    /// The runtime alone, on rows without missing values: what [`Model::score`] costs beyond it, benchmarks find out with this. Returns the
+    /// first value of the output.
+    ///
+    /// # Errors
+    /// [`ModelError::Run`].
+    pub fn run_bare(&mut self, rows: &[f32]) -> Result<f32, ModelError> {
+        let run = |error: ort::Error| ModelError::Run(error.to_string());
+        let width = self.contract.width();
+        let columns = self.contract.features.len();
+        let count = rows.len() / width;
+        let input = match self.contract.window {
+            None => TensorRef::from_array_view(([count, columns], rows)),
+            Some(grid) => TensorRef::from_array_view(([count, grid.steps, columns], rows)),
+        };
+        let input = input.map_err(run)?;
+        let outputs = self.session.run(ort::inputs![input]).map_err(run)?;
+        let (_, values) = outputs[0].try_extract_tensor::<f32>().map_err(run)?;
+        Ok(values.first().copied().unwrap_or(f32::NAN))
+    }
+
     /// A batch is as large as the moment makes it, so the graph has to take any: three rows and one, and give a score for each.
     fn check_batches(&mut self) -> Result<(), ModelError> {
         for rows in [3, 1] {

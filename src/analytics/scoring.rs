@@ -112,6 +112,17 @@ impl Scoring {
         first
     }
 
+    /// Takes a row of all features that was made elsewhere (of a window model: all values of its window), whatever the models require
+    /// of a window. Returns its number.
+    pub fn add_row(&mut self, row: &[f32]) -> usize {
+        let first = self.tickets.len();
+        for scorer in &mut self.scorers {
+            let ticket = scorer.add_row(row);
+            self.tickets.push(Ok(ticket));
+        }
+        first
+    }
+
     /// Runs the models on everything that was added.
     pub fn run(&mut self) {
         self.scorers.iter_mut().for_each(Scorer::run);

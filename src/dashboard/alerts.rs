@@ -12,15 +12,21 @@ use serde_json::json;
 
 use super::alert_forms::{AlertForm, AlertHistoryForm};
 use super::api::{A_CURSOR, A_TIME, Page, vehicle_id};
+use super::forms::ReadingForm;
 use super::parameters::Parameters;
 use super::problem::Problem;
+use crate::analytics::alerting::common_cause::{FLOOD, common_causes};
 use crate::clock;
 use crate::domain::{Action, Alert, AlertId, Command, Condition, Handling, Verdict};
 use crate::fleet::{CommandFailed, Fleet};
 use crate::settings::Interval;
-use crate::storage::AlertsQuery;
+use crate::storage::{AlertsQuery, ReadingsQuery};
 
 const MOST_ALERTS: u32 = 1_000;
+/// Of a recording; the rest is found with /vehicles/{id}/readings and its cursor.
+const MOST_RECORDED: u32 = 1_000;
+const RECORDED_BEFORE: Duration = Duration::from_mins(15);
+const RECORDED_AFTER: Duration = Duration::from_mins(5);
 /// Names and notes that are kept with an alert.
 const MAX_NAME_CHARACTERS: usize = 128;
 const MAX_NOTE_CHARACTERS: usize = 2_000;
@@ -69,6 +75,42 @@ pub async fn show(State(fleet): State<Fleet>, Path(id): Path<String>, parameters
     let mut shown = serde_json::to_value(AlertForm::new(&alert)).expect("names and numbers are JSON");
     shown["history"] = json!(history);
     Ok(Json(shown).into_response())
+}
+
+/// Open alerts of many vehicles that have one cause.
+pub async fn groups(State(fleet): State<Fleet>, parameters: Parameters) -> Result<Response, Problem> {
+    parameters.only(&[])?;
+    let open = fleet.open_alerts();
+    let groups = common_causes(open.iter().map(|alert| &**alert), &FLOOD);
+    let forms = groups.iter().map(|group| {
+        json!({
+            "alert_key": group.key.as_str(),
+            "severity": group.severity.code(),
+            "first_opened_at": group.first_opened_at,
+            "last_opened_at": group.last_opened_at,
+            "vehicles": group.vehicles,
+            "alert_ids": group.members.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    });
+    Ok(Json(json!({"groups": forms.collect::<Vec<_>>()})).into_response())
+}
+
+/// The flight recorder: what the vehicle said from a while before the alert opened until a while after it was last seen.
+pub async fn recording(State(fleet): State<Fleet>, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
+    parameters.only(&[])?;
+    let alert = find(&fleet, &id).await?;
+    let query = ReadingsQuery {
+        vehicle_id: alert.vehicle_id.clone(),
+        from: Some(alert.opened_at.minus(RECORDED_BEFORE)),
+        to: Some(alert.last_seen_at.plus(RECORDED_AFTER)),
+        after: None,
+        limit: MOST_RECORDED,
+    };
+    let page = fleet.readings(&query).await?;
+    let readings = page.as_ref().map_or(&[][..], |page| &page.readings);
+    let forms: Vec<_> = readings.iter().map(|assessment| ReadingForm::new(assessment, fleet.table())).collect();
+    let next_cursor = page.as_ref().and_then(|page| page.next).map(|cursor| cursor.to_string());
+    Ok(Json(Page { name: "readings", forms: &forms, next_cursor: &next_cursor }).into_response())
 }
 
 pub async fn command(

@@ -11,12 +11,12 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::api::vehicle_id;
-use super::live_forms::{AlertChange, OpenAlertsPart, VehicleChange, VehiclesPart};
+use super::live_forms::{AlertChange, Beat, OpenAlertsPart, VehicleChange, VehiclesPart};
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::clock;
@@ -27,6 +27,8 @@ use crate::tasks::{Stop, Tasks};
 
 /// Between two looks for changes of vehicles.
 const PACE: Duration = Duration::from_millis(500);
+/// After so long without a message there is one that says only the time: a client that hears nothing for much longer is cut off.
+const BEAT: Duration = Duration::from_secs(5);
 /// Vehicles of one message: with the longest ids about 200 kB, so that a reader who does not read holds far less than 1 MB.
 const VEHICLES_PART: usize = 1_000;
 /// Alerts of one message: with the longest notes about 400 kB.
@@ -74,7 +76,16 @@ async fn upgrade(
     let upgraded = upgrade.on_upgrade(async move |socket| {
         let fleet = channel.fleet.clone();
         let alerts = has_alerts.then(|| fleet.alert_feed().subscribe(after));
-        let client = Client { fleet, socket, has_vehicles, alerts, cursor: Cursor::default(), sequence: 0, watched: None };
+        let client = Client {
+            fleet,
+            socket,
+            has_vehicles,
+            alerts,
+            cursor: Cursor::default(),
+            sequence: 0,
+            watched: None,
+            spoke_at: Instant::now(),
+        };
         let stop = channel.tasks.stop();
         // Among the tasks of the process, which waits for it.
         channel.tasks.spawn("live channel", async move {
@@ -95,6 +106,7 @@ struct Client {
     /// Of messages about vehicles.
     sequence: u64,
     watched: Option<Watched>,
+    spoke_at: Instant,
 }
 
 /// The one vehicle whose whole readings the client wants.
@@ -156,6 +168,9 @@ impl Client {
                         self.send_vehicles("changes").await?;
                     }
                     self.send_watched().await?;
+                    if self.spoke_at.elapsed() >= BEAT {
+                        self.send(&Beat::new(clock::now())).await?;
+                    }
                 }
                 Event::Stop => return Ok(()),
             }
@@ -239,18 +254,23 @@ impl Client {
         }
         watched.seen = Some(now);
         let change = VehicleChange::new(&vehicle, self.fleet.table());
-        send(&mut self.socket, &change).await
+        let text = text_of(&change);
+        self.send_text(text).await
     }
 
-    async fn send(&mut self, message: &impl serde::Serialize) -> Result<(), Gone> {
-        send(&mut self.socket, message).await
+    async fn send(&mut self, message: &impl Serialize) -> Result<(), Gone> {
+        self.send_text(text_of(message)).await
+    }
+
+    async fn send_text(&mut self, text: String) -> Result<(), Gone> {
+        self.spoke_at = Instant::now();
+        match timeout(SEND_TIMEOUT, self.socket.send(Message::Text(text.into()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Gone),
+        }
     }
 }
 
-async fn send(socket: &mut WebSocket, message: &impl serde::Serialize) -> Result<(), Gone> {
-    let text = serde_json::to_string(message).expect("texts and finite numbers are JSON");
-    match timeout(SEND_TIMEOUT, socket.send(Message::Text(text.into()))).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(Gone),
-    }
+fn text_of(message: &impl Serialize) -> String {
+    serde_json::to_string(message).expect("texts and finite numbers are JSON")
 }

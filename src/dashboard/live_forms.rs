@@ -70,6 +70,19 @@ pub struct VehicleChange<'a> {
     vehicle: VehicleForm<'a>,
 }
 
+/// Nothing has happened, and the connection stands.
+#[derive(Debug, Serialize)]
+pub struct Beat {
+    r#type: &'static str,
+    now: i64,
+}
+
+impl Beat {
+    pub const fn new(now: Timestamp) -> Self {
+        Self { r#type: "beat", now: millis(now) }
+    }
+}
+
 impl<'a> VehiclesPart<'a> {
     pub fn new(
         r#type: &'static str,

@@ -11,6 +11,7 @@ mod front_door_mqtt;
 mod front_door_tests;
 pub mod intake;
 pub mod quarantine_replay;
+mod shared_socket;
 pub mod subscriber;
 #[cfg(test)]
 mod subscriber_tests;

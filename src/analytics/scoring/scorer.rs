@@ -108,6 +108,18 @@ impl Scorer {
         Ok(self.raw.len() + begin / self.model.contract().width())
     }
 
+    pub fn add_row(&mut self, row: &[f32]) -> usize {
+        if self.rows.len() == self.most_values {
+            self.run();
+        }
+        let begin = self.rows.len();
+        match &self.input {
+            Input::Features(columns) => self.rows.extend(columns.iter().map(|column| row[*column])),
+            Input::Window(_) => self.rows.extend_from_slice(row),
+        }
+        self.raw.len() + begin / self.model.contract().width()
+    }
+
     fn admits(&self, window: &Window, step: usize, missing: usize) -> Result<(), NotScored> {
         let from = window.first_after(window.recorded_at(step).minus(self.reach.max(PREVIOUS_MAX_AGE)));
         let requires = &self.model.contract().requires;

@@ -16,6 +16,7 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vehicle_records;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use self::configurations::StoredConfiguration;
 pub use self::history::{ReadingCursor, ReadingsPage, ReadingsQuery};
 pub use self::quarantine::{ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
 pub use self::store::{ArchiveRecord, Stored};
+pub use self::walk::Walk;
 
 /// In order; a released one never changes.
 const MIGRATIONS: &[(i64, &str, &str)] = &[

@@ -1,0 +1,4 @@
+declare module "virtual:places" {
+  const places: [name: string, longitude: number, latitude: number, population: number][];
+  export default places;
+}

@@ -1,0 +1,146 @@
+/** The map's background without anybody's server: land, borders, towns, and the country that the simulator drives in. */
+import type { FeatureCollection } from "geojson";
+import type { StyleSpecification } from "maplibre-gl";
+import { feature, mesh } from "topojson-client";
+import type { GeometryCollection, Topology } from "topojson-specification";
+import countriesAddress from "world-atlas/countries-10m.json?url";
+import { colour } from "../theme";
+
+const NOTHING: FeatureCollection = { type: "FeatureCollection", features: [] };
+const FONT = ["Inter Variable"];
+
+export const ROADS = "roads";
+export const FENCES = "fences";
+export const PLACES = "places";
+export const WORLD = "world";
+export const BORDERS = "borders";
+
+export function style(): StyleSpecification {
+  const source = (data: FeatureCollection) => ({ type: "geojson" as const, data });
+  return {
+    version: 8,
+    sources: {
+      [WORLD]: { ...source(NOTHING), attribution: "Natural Earth" },
+      [BORDERS]: source(NOTHING),
+      [ROADS]: source(NOTHING),
+      [PLACES]: { ...source(NOTHING), attribution: "GeoNames (CC BY 4.0)" },
+      [FENCES]: source(NOTHING),
+    },
+    layers: [
+      { id: "sea", type: "background", paint: { "background-color": colour("--sea") } },
+      { id: "land", type: "fill", source: WORLD, paint: { "fill-color": colour("--land"), "fill-antialias": true } },
+      {
+        id: "borders",
+        type: "line",
+        source: BORDERS,
+        paint: { "line-color": colour("--border-line"), "line-width": ["interpolate", ["linear"], ["zoom"], 2, 0.5, 8, 1.2], "line-dasharray": [4, 2] },
+      },
+      ...roads(),
+      ...fences(),
+      ...places(),
+    ],
+  };
+}
+
+/** Layers that stand on a style of somebody else as well. */
+export function overlay(): StyleSpecification["layers"] {
+  return [...roads(), ...fences()];
+}
+
+function roads(): StyleSpecification["layers"] {
+  const width = (thin: number, thick: number) => ["interpolate", ["exponential", 1.5], ["zoom"], 7, thin, 15, thick] as unknown as number;
+  const classes: [name: string, thin: number, thick: number, minzoom: number][] = [
+    ["street", 0.2, 5, 10],
+    ["arterial", 0.5, 7, 8],
+    ["country", 0.6, 7, 7],
+    ["motorway", 1.3, 11, 5],
+  ];
+  const line = (kind: "case" | "fill") =>
+    classes.map(([name, thin, thick, minzoom]) => ({
+      id: `road-${name}-${kind}`,
+      type: "line" as const,
+      source: ROADS,
+      minzoom,
+      filter: ["==", ["get", "class"], name] as unknown as boolean,
+      layout: { "line-cap": "round" as const, "line-join": "round" as const },
+      paint:
+        kind === "case"
+          ? { "line-color": colour("--road-case"), "line-width": width(thin + 0.8, thick + 2.5) }
+          : { "line-color": colour(name === "motorway" ? "--motorway" : "--road"), "line-width": width(thin, thick) },
+    }));
+  return [...line("case"), ...line("fill")];
+}
+
+function fences(): StyleSpecification["layers"] {
+  return [
+    { id: "fence-area", type: "fill", source: FENCES, filter: ["==", ["geometry-type"], "Polygon"], paint: { "fill-color": colour("--fence"), "fill-opacity": 0.1 } },
+    {
+      id: "fence-corridor",
+      type: "line",
+      source: FENCES,
+      filter: ["has", "width_at_22"],
+      layout: { "line-cap": "round", "line-join": "round" },
+      paint: {
+        "line-color": colour("--fence"),
+        "line-opacity": 0.14,
+        "line-width": ["interpolate", ["exponential", 2], ["zoom"], 0, ["/", ["get", "width_at_22"], 2 ** 22], 22, ["get", "width_at_22"]],
+      },
+    },
+    { id: "fence-line", type: "line", source: FENCES, paint: { "line-color": colour("--fence"), "line-width": 1.5, "line-dasharray": [3, 2] } },
+    {
+      id: "fence-name",
+      type: "symbol",
+      source: FENCES,
+      minzoom: 9,
+      layout: { "text-field": ["get", "name"], "text-font": FONT, "text-size": 11, "symbol-placement": "point" },
+      paint: { "text-color": colour("--fence"), "text-halo-color": colour("--land"), "text-halo-width": 1.4 },
+    },
+  ];
+}
+
+/** The larger a town, the earlier it is named. */
+function places(): StyleSpecification["layers"] {
+  return [
+    {
+      id: "places",
+      type: "symbol",
+      source: PLACES,
+      filter: [">=", ["get", "population"], ["step", ["zoom"], 4e6, 4, 1e6, 5, 5e5, 6, 25e4, 7, 1e5, 8, 5e4, 9, 0]],
+      layout: {
+        "text-field": ["get", "name"],
+        "text-font": FONT,
+        "text-size": ["interpolate", ["linear"], ["zoom"], 4, 10.5, 9, ["case", [">=", ["get", "population"], 1e5], 13.5, 11], 14, 15],
+        "text-padding": 6,
+        "symbol-sort-key": ["-", 0, ["get", "population"]],
+        "text-max-width": 8,
+      },
+      paint: { "text-color": colour("--place"), "text-halo-color": colour("--land"), "text-halo-width": 1.5 },
+    },
+  ];
+}
+
+export interface World {
+  land: FeatureCollection;
+  borders: FeatureCollection;
+}
+
+export async function world(): Promise<World> {
+  const topology = (await (await fetch(countriesAddress)).json()) as Topology<{ countries: GeometryCollection; land: GeometryCollection }>;
+  const borders = mesh(topology, topology.objects.countries, (a, b) => a !== b);
+  return {
+    land: feature(topology, topology.objects.land),
+    borders: { type: "FeatureCollection", features: [{ type: "Feature", properties: {}, geometry: borders }] },
+  };
+}
+
+export async function towns(): Promise<FeatureCollection> {
+  const { default: rows } = await import("virtual:places");
+  return {
+    type: "FeatureCollection",
+    features: rows.map(([name, longitude, latitude, population]) => ({
+      type: "Feature",
+      properties: { name, population },
+      geometry: { type: "Point", coordinates: [longitude, latitude] },
+    })),
+  };
+}

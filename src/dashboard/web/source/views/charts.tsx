@@ -1,0 +1,121 @@
+/** The score and the signals of one vehicle, one below the other: first those that an alert is about. */
+import { useSignal } from "@preact/signals";
+import type { Alert, Moment } from "../live/forms";
+import { signalName } from "../words";
+import { Chart, type Band, type Series } from "./chart";
+
+/** Shown at first; the rest on demand. */
+const FIRST = 6;
+/** Without a reading for so many usual intervals the line breaks. */
+const GAP_INTERVALS = 4;
+
+/** Which signal a rule looks at. */
+const SIGNAL_OF: Record<string, string> = {
+  overheating: "coolant_temperature_celsius",
+  thermostat_stuck_open: "coolant_temperature_celsius",
+  oil_pressure: "oil_pressure_kpa",
+  battery_drain: "battery_voltage_v",
+  alternator: "battery_voltage_v",
+  speeding: "speed_km_per_h",
+  fuel_theft: "fuel_level_percent",
+  fuel_drop: "fuel_level_percent",
+};
+
+/** What people look at first. */
+const ORDER = [
+  "speed_km_per_h",
+  "coolant_temperature_celsius",
+  "engine_speed_rpm",
+  "battery_voltage_v",
+  "oil_pressure_kpa",
+  "traction_battery_charge_percent",
+  "fuel_level_percent",
+  "engine_load_percent",
+];
+
+interface Properties {
+  moments: Moment[];
+  alerts: Alert[];
+  /** Seconds. */
+  span: number;
+  now: number;
+  isLoading: boolean;
+}
+
+export function Charts({ moments, alerts, span, now, isLoading }: Properties) {
+  const isUnfolded = useSignal(false);
+  if (moments.length === 0) {
+    return <div class="charts-empty">{isLoading ? <span class="skeleton" /> : <p class="note">No reading in this time.</p>}</div>;
+  }
+  const times = moments.map((moment) => Date.parse(moment.recorded_at!) / 1_000);
+  const column = (value: (moment: Moment) => number | null | undefined) => broken(times, moments.map((moment) => value(moment) ?? null));
+  const codes = inOrder(new Set(moments.flatMap((moment) => Object.keys(moment.signals))), alerts);
+  const shown = isUnfolded.value ? codes : codes.slice(0, FIRST);
+  const bands = alerts.map((alert): Band => ({
+    from: Date.parse(alert.opened_at) / 1_000,
+    to: alert.closed_at ? Date.parse(alert.closed_at) / 1_000 : now,
+    severity: alert.severity,
+  }));
+  const series: Series[] = [];
+  if (moments.some((moment) => moment.score !== null)) {
+    const [scoreTimes, values] = column((moment) => moment.score);
+    series.push({ code: "score", name: "Score", unit: "of 1", times: scoreTimes, values, range: [0, 1.02], digits: 3, limit: limitOf("score", alerts, moments) });
+  }
+  for (const code of shown) {
+    const [signalTimes, values] = column((moment) => moment.signals[code]);
+    series.push({ code, ...signalName(code), times: signalTimes, values, limit: limitOf(code, alerts, moments) });
+  }
+  const window: [number, number] = [now - span, now];
+  return (
+    <div class="charts">
+      {series.map((each) => (
+        <Chart key={each.code} series={each} bands={bands} span={window} />
+      ))}
+      {codes.length > FIRST && (
+        <button class="button button-wide" aria-expanded={isUnfolded.value} onClick={() => (isUnfolded.value = !isUnfolded.value)}>
+          {isUnfolded.value ? "Fewer signals" : `${codes.length - FIRST} more signals`}
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** A gap in time is a gap in the line. */
+function broken(times: number[], values: (number | null)[]): [number[], (number | null)[]] {
+  const steps = times.slice(1).map((time, index) => time - times[index]!);
+  const usual = [...steps].sort((a, b) => a - b)[Math.floor(steps.length / 2)] ?? 0;
+  const newTimes: number[] = [];
+  const newValues: (number | null)[] = [];
+  for (const [index, time] of times.entries()) {
+    if (index > 0 && time - times[index - 1]! > usual * GAP_INTERVALS) {
+      newTimes.push(times[index - 1]! + usual);
+      newValues.push(null);
+    }
+    newTimes.push(time);
+    newValues.push(values[index]!);
+  }
+  return [newTimes, newValues];
+}
+
+function inOrder(codes: Set<string>, alerts: Alert[]): string[] {
+  const about = new Set(alerts.flatMap(signalsOf));
+  const place = (code: string) => (about.has(code) ? -100 : 0) + (ORDER.includes(code) ? ORDER.indexOf(code) : 50);
+  return [...codes].filter((code) => code !== "odometer_m" || about.has(code)).sort((a, b) => place(a) - place(b));
+}
+
+/** Named by its rule or in its explanation. */
+function signalsOf(alert: Alert): string[] {
+  const [kind, name = ""] = alert.alert_key.split(":");
+  const own = kind === "rule" && SIGNAL_OF[name];
+  return [...(own ? [own] : []), ...alert.explanation.slice(0, 3).map(({ feature }) => feature.split(".")[0]!)];
+}
+
+function limitOf(code: string, alerts: Alert[], moments: Moment[]): number | null {
+  const alert = alerts.find(({ alert_key }) => {
+    const [kind, name = ""] = alert_key.split(":");
+    return (kind === "rule" && SIGNAL_OF[name] === code) || (kind === "model" && code === "score");
+  });
+  if (alert) return alert.limit;
+  if (code !== "score") return null;
+  return moments.at(-1)?.findings?.find(({ key }) => key.startsWith("model:"))?.limit ?? null;
+}
