@@ -11,7 +11,7 @@ ORT_LIBRARY := libonnxruntime.so.$(ORT_VERSION)
 ORT := .cache/onnxruntime/$(ORT_LIBRARY)
 TEST_PACKAGES := mosquitto mosquitto-clients
 
-.PHONY: help build run test check bench fetch test-servers models clean
+.PHONY: help build run test check bench roundtrip fetch test-servers models clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,8 +32,14 @@ check: $(ORT) ## Format, lints as errors, documentation, and every test
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 	$(MAKE) test
 
-bench: build ## The benchmark of the whole line, on this machine
+bench: build ## The benchmarks of the whole line and of scoring, on this machine
 	./target/release/odograph bench line
+	./target/release/odograph bench scoring
+
+roundtrip: $(ORT) ## Scoring in this process beside a Python scorer over gRPC
+	python3 -m venv .cache/roundtrip
+	.cache/roundtrip/bin/pip install --quiet --require-hashes --only-binary=:all: --requirement benches/roundtrip/requirements.txt
+	cargo bench --locked --bench roundtrip -- --python .cache/roundtrip/bin/python
 
 fetch: $(ORT) ## ONNX Runtime from its PyPI wheel, by pinned hash
 

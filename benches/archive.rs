@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use odograph::domain::{
-    Assessment, Ignition, ModelScore, Position, Reading, SignalId, SignalTable, SignalValues, Timestamp, Timing, VehicleId,
+    Assessment, Ignition, ModelScore, Position, Quality, Reading, SignalId, SignalTable, SignalValues, Timestamp, Timing,
+    VehicleId,
 };
 use odograph::storage::{ArchiveRecord, ReadingsQuery, SqliteArchive};
 use odograph::wire::record::Record;
@@ -113,6 +114,8 @@ impl Fleet {
                 tail_probability: f64::from(1.0 - score),
             }],
             not_scored: None,
+            quality: Quality::default(),
+            lost_before_us: 0,
             findings: Vec::new(),
             revision: 3,
             reading: Reading {

@@ -12,13 +12,16 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use odograph::analytics::blueprint::Records;
-use odograph::analytics::features::FeaturePlan;
+use odograph::analytics::features::{AsOf, FeaturePlan};
 use odograph::analytics::lane::{Lane, LaneParts};
 use odograph::analytics::library::find_library;
 use odograph::analytics::model::{Model, Runtime};
+use odograph::analytics::profile::Profile;
 use odograph::analytics::scoring::Scoring;
 use odograph::analytics::window::{Window, WindowLimits};
-use odograph::domain::{Delivery, Position, Reading, Receipt, SLOTS, SignalId, SignalTable, SignalValues, Timestamp, VehicleId};
+use odograph::domain::{
+    Delivery, Position, Quality, Reading, Receipt, SLOTS, SignalId, SignalTable, SignalValues, Timestamp, VehicleId,
+};
 use odograph::journal::Batch;
 
 /// As many as report in half a minute at 333 readings/s.
@@ -42,7 +45,14 @@ fn feature_row(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("window");
     group.throughput(Throughput::Elements(1));
     group.bench_function("feature row, 20 features over 5 min at 30 s", |bencher| {
-        bencher.iter(|| plan.fill_row(black_box(&window), window.len() - 1, &mut row));
+        let as_of = AsOf {
+            window: &window,
+            step: window.len() - 1,
+            profile: &Profile::default(),
+            cohort: None,
+            quality: &Quality::default(),
+        };
+        bencher.iter(|| plan.fill_row(black_box(&as_of), &mut row));
     });
     let mut later = readings.take(10_000).collect::<Vec<_>>().into_iter().cycle();
     group.bench_function("insert, 10 signals and a position", |bencher| {

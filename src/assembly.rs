@@ -25,14 +25,16 @@ use crate::configuration::{self, Configuration, InForce};
 use crate::dashboard::{self, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
+use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
-use crate::journal::{Journal, JournalHealth, JournalMonitor};
+use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
 use crate::simulator::roads::Roads;
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
 use crate::storage::{SqliteArchive, VehicleRegister, file_of, retention};
 use crate::tasks::Tasks;
+use crate::wire::geojson;
 
 /// The recorder folds what histograms have collected this often; without it they grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -56,11 +58,7 @@ pub struct Addresses {
 ///
 /// `roads`: where a simulated fleet drives, for the map.
 pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Addresses, &Tasks)) -> anyhow::Result<()> {
-    let recorder = PrometheusBuilder::new();
-    // As buckets they are exact over any span; a summary would forget, and hold what happened before.
-    let recorder =
-        recorder.set_buckets_for_metric(Matcher::Full(crate::metrics::LANE_BATCH_READINGS.to_owned()), BATCH_BUCKETS)?;
-    let recorder = recorder.install_recorder()?;
+    let recorder = install_recorder()?;
     crate::metrics::describe();
     let tasks = Tasks::default();
     let table = Arc::new(settings::signal_table(&settings.signals));
@@ -73,24 +71,19 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let archive = SqliteArchive::open(&file_of(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
     let register = VehicleRegister::open(archive.clone()).await?;
     let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
-    let keep = settings.ingest.retention.duration();
-    let (forgetting, stop) = (archive.clone(), tasks.stop());
-    tasks.spawn("retention", async move {
-        retention::run(forgetting, keep, stop).await;
-        Ok(())
-    });
+    start_retention(&archive, settings.ingest.retention.duration(), &tasks);
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let open_alerts = Arc::new(OpenAlerts::default());
     let alert_feed = Arc::new(AlertFeed::new(crate::clock::now().as_micros().unsigned_abs()));
     let watched = WatchedAlerts { open: Arc::clone(&open_alerts), feed: Arc::clone(&alert_feed), live: Arc::clone(&live) };
-    watch_alerts(&journal, watched, &table, &tasks)?;
+    let changes = journal.reader(watcher::CURSOR)?;
     let mut blueprint = blueprint(&settings, &table)?;
     blueprint.records = records_of(&register);
     let fences = configuration::fences_at_start(&settings.fences, &archive).await?;
     let configuration = Configuration::new(&settings, &fences, &blueprint.models);
     let revision = configuration.keep(&blueprint.models, &archive, crate::clock::now()).await?;
     blueprint.checks = Arc::new(configuration.checks(revision)?);
-    let inlet = lanes::start(LaneStart {
+    let lanes::Started { inlet, open_alerts: left_open } = lanes::start(LaneStart {
         blueprint: &blueprint,
         journal,
         recovery,
@@ -100,6 +93,10 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
         },
         tasks: &tasks,
     })?;
+    for alert in &left_open {
+        open_alerts.take(alert);
+    }
+    watch_alerts(changes, watched, &table, &tasks)?;
     let commands = commands_to(inlet.clone());
     let are_files = !settings.fences.files.is_empty();
     let in_force = InForce::new(configuration, blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
@@ -123,16 +120,11 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
         table,
         settings: settings.fleet,
     });
-    let recalled = fleet.clone();
-    tasks.spawn("recall", async move {
-        if let Err(error) = recalled.recall().await {
-            tracing::warn!(%error, "vehicles that are silent since the start are not on the map");
-        }
-        Ok(())
-    });
+    recall(fleet.clone(), &tasks);
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
     let dashboard = dashboard::Parts {
         fleet,
+        replay: QuarantineReplay::new(Arc::clone(&intake), archive.clone()),
         fences: fences_of(in_force),
         map: dashboard::Map::new(&settings.page, roads.as_ref()),
         address: http,
@@ -162,6 +154,29 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     archive.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn install_recorder() -> anyhow::Result<PrometheusHandle> {
+    // As buckets they are exact over any span; a summary would forget, and hold what happened before.
+    let batches = Matcher::Full(crate::metrics::LANE_BATCH_READINGS.to_owned());
+    Ok(PrometheusBuilder::new().set_buckets_for_metric(batches, BATCH_BUCKETS)?.install_recorder()?)
+}
+
+fn start_retention(archive: &SqliteArchive, keep: Duration, tasks: &Tasks) {
+    let (archive, stop) = (archive.clone(), tasks.stop());
+    tasks.spawn("retention", async move {
+        retention::run(archive, keep, stop).await;
+        Ok(())
+    });
+}
+
+fn recall(fleet: Fleet, tasks: &Tasks) {
+    tasks.spawn("recall", async move {
+        if let Err(error) = fleet.recall().await {
+            tracing::warn!(%error, "vehicles that are silent since the start are not on the map");
+        }
+        Ok(())
+    });
 }
 
 fn start_archive_writer(
@@ -196,11 +211,10 @@ struct WatchedAlerts {
 }
 
 /// Open alerts follow the journal, so that nobody sees one that a power cut could take back.
-fn watch_alerts(journal: &Journal, watched: WatchedAlerts, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
-    let reader = journal.reader(watcher::CURSOR)?;
+fn watch_alerts(changes: Reader, watched: WatchedAlerts, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
     let table = Arc::clone(table);
     tasks.spawn_thread("alert watcher", move || {
-        watcher::run(reader, &table, |event| {
+        watcher::run(changes, &table, |event| {
             watched.open.apply(&event);
             watched.live.touch(&event.alert.vehicle_id);
             watched.feed.publish(event);
@@ -250,19 +264,22 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
         checks: Arc::new(Checks {
             revision: 0,
             rules: Rules::new(&settings.rules)?,
-            fences: Arc::new(FenceSet::compile(configuration::read_fences(&settings.fences.files)?)),
+            fences: Arc::new(FenceSet::compile(geojson::read_files(&settings.fences.files)?)),
         }),
         records: Records::default(),
         library: find_library(&settings.analytics.onnxruntime),
     })
 }
 
+/// The models that are part of this program.
+pub fn shipped_models() -> Vec<ModelSource> {
+    let source = |(name, file): &(&str, &[u8])| ModelSource { origin: Path::new(name).to_owned(), file: (*file).into() };
+    SHIPPED_MODELS.iter().map(source).collect()
+}
+
 fn models(settings: &settings::Analytics) -> anyhow::Result<Vec<ModelSource>> {
     if settings.models.is_empty() {
-        let shipped = SHIPPED_MODELS.iter();
-        return Ok(shipped
-            .map(|(name, file)| ModelSource { origin: Path::new(name).to_owned(), file: (*file).into() })
-            .collect());
+        return Ok(shipped_models());
     }
     let named = settings.models.iter().filter(|path| path.as_path() != Path::new(NO_MODEL));
     let read = named.map(|path| {

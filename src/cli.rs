@@ -4,9 +4,11 @@ mod bench;
 mod evaluate;
 mod explain;
 mod features;
+mod model;
 mod replay;
 mod run;
 mod simulate;
+mod what_if;
 
 use std::process::ExitCode;
 
@@ -34,11 +36,13 @@ enum Command {
     /// The features that models name: list them, or export a training set
     #[command(subcommand)]
     Features(features::FeaturesCommand),
-    /// Models: how well they find what is wrong
+    /// Models: check, describe and annotate a file, and count what it finds
     #[command(subcommand)]
-    Model(ModelCommand),
+    Model(model::ModelCommand),
     /// Judge an alert's reading again with what judged it then, and compare bit for bit
     Explain(explain::ExplainArgs),
+    /// Compare the alerts that other settings would have given over stored history with those of today
+    WhatIf(what_if::WhatIfArgs),
     /// Measure this machine and this build
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -49,12 +53,6 @@ enum Command {
     },
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
-}
-
-#[derive(Debug, Subcommand)]
-enum ModelCommand {
-    /// Count what rules, fences and models find in labelled history, what they miss, and what they make up
-    Evaluate(evaluate::EvaluateArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -120,9 +118,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Simulate(arguments) => return simulate(arguments),
         Command::Replay(arguments) => return replay::run(&arguments),
         Command::Features(command) => return features::run(&command),
-        Command::Model(ModelCommand::Evaluate(arguments)) => return evaluate::run(&arguments),
+        Command::Model(command) => return model::run(&command),
         Command::Explain(arguments) => return explain(&arguments),
-        Command::Bench(command) => bench::run(command)?,
+        Command::WhatIf(arguments) => return what_if(&arguments),
+        Command::Bench(command) => return bench::run(command),
         Command::Config { command: ConfigCommand::Show(arguments) } => print!("{}", load(&arguments)?.to_toml()),
         Command::Config { command: ConfigCommand::Check(arguments) } => {
             load(&arguments)?;
@@ -137,6 +136,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
 
 fn explain(arguments: &explain::ExplainArgs) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(explain::run(arguments))
+}
+
+fn what_if(arguments: &what_if::WhatIfArgs) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(what_if::run(arguments))
 }
 
 fn simulate(arguments: simulate::SimulateArguments) -> anyhow::Result<ExitCode> {

@@ -1,5 +1,6 @@
 //! What judges readings, as it is kept by revision: enough to judge them again in a year. Builds lanes from it: `Configuration::blueprint`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -101,7 +102,11 @@ impl Configuration {
 }
 
 fn sha256(file: &[u8]) -> String {
-    Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(file) {
+        let _never_fails = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// The fences of the settings; where they name no file, those that were in force last.
@@ -110,28 +115,7 @@ pub async fn fences_at_start(settings: &settings::Fences, archive: &SqliteArchiv
         let Some(newest) = archive.newest_configuration().await? else { return Ok(Vec::new()) };
         return serde_json::from_str::<Configuration>(&newest.content)?.fences();
     }
-    read_fences(&settings.files)
-}
-
-/// # Errors
-/// With every mistake of the first file that has any, and two fences of the same id.
-pub fn read_fences(files: &[PathBuf]) -> anyhow::Result<Vec<Fence>> {
-    let mut all: Vec<Fence> = Vec::new();
-    for path in files {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the fences {} of `fences.files`", path.display()))?;
-        let fences = geojson::read(&text).with_context(|| format!("the fences of {} are not used", path.display()))?;
-        for fence in fences {
-            anyhow::ensure!(
-                all.iter().all(|known| known.id != fence.id),
-                "{}: another file has a fence {} too",
-                path.display(),
-                fence.id
-            );
-            all.push(fence);
-        }
-    }
-    Ok(all)
+    Ok(geojson::read_files(&settings.files)?)
 }
 
 /// The configuration in force, and how it is changed while the process runs: one change at a time, kept before it counts.

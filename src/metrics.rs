@@ -25,6 +25,8 @@ metrics! {
     LANE_STEP_SECONDS "odograph_lane_step_seconds" "Time of one lane step.";
     READINGS_SCORED "odograph_readings_scored_total" "Readings that at least one model scored.";
     READINGS_NOT_SCORED "odograph_readings_not_scored_total" "Readings without a score, by reason.";
+    QUALITY_VERDICTS "odograph_quality_verdicts_total" "Readings of which something could not be believed, by verdict.";
+    SEQUENCE_SKIPPED "odograph_sequence_skipped_total" "Numbers that vehicles had skipped when a later one came; some come late.";
     MODEL_FAILURES "odograph_model_failures_total" "Model runs that failed; their readings are kept.";
     WINDOWS_CUT "odograph_windows_cut_total" "Windows that outgrew their memory and lost their oldest steps.";
     CLAIMS_WITHOUT_ROOM "odograph_claims_without_room_total" "Raised claims of vehicles that have as many alerts as are followed at once.";

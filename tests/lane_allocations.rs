@@ -5,14 +5,22 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use odograph::analytics::alerting::{Episodes, Seen};
 use odograph::analytics::blueprint::Records;
 use odograph::analytics::lane::{Lane, LaneParts};
 use odograph::analytics::library::find_library;
 use odograph::analytics::model::{Model, Runtime};
+use odograph::analytics::rules::{Context, RuleMemory, Rules};
 use odograph::analytics::scoring::Scoring;
-use odograph::domain::{Delivery, Position, Reading, Receipt, SLOTS, SignalId, SignalTable, SignalValues, Timestamp, VehicleId};
+use odograph::analytics::vehicle::Vehicle;
+use odograph::analytics::window::WindowLimits;
+use odograph::domain::{
+    Delivery, Position, Reading, Receipt, SLOTS, SignalId, SignalTable, SignalValues, Timestamp, VehicleId, signal,
+};
 use odograph::journal::Batch;
+use odograph::settings;
 
 const VEHICLES: usize = 100;
 
@@ -34,6 +42,43 @@ fn a_scored_reading_allocates_the_list_of_scores_that_it_takes_along_and_nothing
     println!("{allocations} allocations, {readings} readings, {runs} runs");
     assert!(allocations >= readings, "each published assessment owns its scores");
     assert!(allocations - readings <= runs * MOST_PER_RUN, "{allocations} allocations");
+}
+
+#[test]
+fn a_reading_that_is_calm_by_every_rule_allocates_nothing() {
+    let rules = Rules::new(&settings::Rules::default()).unwrap();
+    let limits = WindowLimits::new(Duration::from_mins(10), 64 << 10);
+    let (mut vehicle, mut memory, mut episodes) = (Vehicle::default(), RuleMemory::default(), Episodes::default());
+    let (mut claims, mut events) = (Vec::new(), Vec::new());
+    let mut counted = 0;
+    for round in 0..WARM_UP + MEASURED {
+        let reading = a_calm_reading(round);
+        let placed = vehicle.place(&reading, &limits).unwrap();
+        let context = Context {
+            reading: &reading,
+            timing: placed.timing,
+            window: &vehicle.window,
+            step: placed.step.unwrap(),
+            record: None,
+        };
+        let seen = Seen {
+            vehicle_id: &reading.vehicle_id,
+            reading: &reading,
+            timing: placed.timing,
+            arrival: round as u64,
+            configuration: 1,
+        };
+        let during = allocation_counter::measure(|| {
+            claims.clear();
+            rules.check(&context, &mut memory, |key| episodes.follows(key), &mut claims);
+            episodes.observe(&seen, &claims, &mut events);
+        });
+        assert_eq!(claims, []);
+        if round >= WARM_UP {
+            counted += during.count_total;
+        }
+    }
+    assert_eq!(counted, 0);
 }
 
 /// Of all measured rounds together; one batch of all vehicles a round.
@@ -71,6 +116,24 @@ fn load(name: &str, table: &SignalTable) -> Model {
     let runtime = Runtime::load(&find_library(Path::new(""))).expect("run `make fetch`");
     let file = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/models/{name}.onnx"))).unwrap();
     Model::load(&runtime, &file, table).unwrap()
+}
+
+/// A car on a country road.
+fn a_calm_reading(round: usize) -> Reading {
+    let mut reading = a_delivery(40, round).readings.remove(0);
+    let calm = [
+        (signal::ACCELERATION_LONGITUDINAL, 0.2),
+        (signal::ACCELERATION_LATERAL, 0.2),
+        (signal::ENGINE_SPEED, 1_800.0 + round as f32),
+        (signal::COOLANT_TEMPERATURE, 90.0),
+        (signal::OIL_TEMPERATURE, 95.0),
+        (signal::BATTERY_VOLTAGE, 14.1),
+    ];
+    for (id, value) in calm {
+        reading.signals.set(id, value);
+    }
+    reading.fingerprint = reading.compute_fingerprint();
+    reading
 }
 
 /// Ten signals and a position every 30 s, a little out of step.

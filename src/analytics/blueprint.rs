@@ -92,7 +92,7 @@ impl Blueprint {
         let groups = usize::try_from(self.settings.checkpoint_every.duration().as_secs()).unwrap_or(usize::MAX);
         Ok(LaneParts {
             table: Arc::clone(&self.table),
-            scoring: Scoring::new(models, &self.table, self.settings.batch_max)?,
+            scoring: Scoring::new(models, &self.table, self.settings.batch_max)?.alerting(&self.settings.alert),
             checks: Arc::clone(&self.checks),
             records: self.records.clone(),
             window_bytes: usize::try_from(self.settings.window_bytes.bytes()).unwrap_or(usize::MAX),

@@ -79,6 +79,12 @@ impl Calibration {
         Ok(Self { count: as_f64(count), quantiles, shares })
     }
 
+    /// The smallest tail probability that it can tell: beyond all of its held-out readings.
+    #[must_use]
+    pub fn resolution(&self) -> f64 {
+        1.0 / (self.count + 1.0)
+    }
+
     /// `raw` with the sign that makes larger ones more anomalous.
     #[must_use]
     pub fn judge(&self, raw: f64) -> Calibrated {

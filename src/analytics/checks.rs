@@ -8,7 +8,7 @@ use super::claim::Claim;
 use super::fences::{FenceSet, Memberships, Sighting};
 use super::rules::{Context, Heard, RuleMemory, Rules, Silence};
 use super::window::Window;
-use crate::domain::{Class, Position, Reading, Timestamp, Timing, VehicleRecord};
+use crate::domain::{Class, Position, Quality, Reading, Timestamp, Timing, VehicleRecord};
 
 /// Positions older than these many steps say nothing about the way here.
 const PREVIOUS_POSITION_STEPS: usize = 16;
@@ -29,6 +29,8 @@ pub struct At<'a> {
     pub step: usize,
     pub reading: &'a Reading,
     pub timing: Timing,
+    /// Bad data is not a bad vehicle: a position that cannot be believed is in no fence.
+    pub quality: &'a Quality,
     /// `None`: nobody registered the vehicle.
     pub record: Option<&'a VehicleRecord>,
     pub episodes: &'a Episodes,
@@ -46,7 +48,7 @@ pub struct CheckMemory {
 impl Checks {
     /// Appends what rules and fences say. Returns how many fences were not watched for want of room.
     pub fn check(&self, at: &At<'_>, memory: &mut CheckMemory, claims: &mut Vec<Claim>) -> usize {
-        let At { window, step, reading, timing, record, episodes, follows_all } = *at;
+        let At { window, step, reading, timing, record, episodes, follows_all, .. } = *at;
         let context = Context { reading, timing, window, step, record };
         self.rules.check(&context, &mut memory.rules, |key| follows_all || episodes.follows(key), claims);
         let Some(sighting) = sighting(at) else { return 0 };
@@ -88,7 +90,8 @@ impl CheckMemory {
 /// `None`: the reading has no position that fences can use, or says nothing about now.
 fn sighting<'a>(at: &At<'a>) -> Option<Sighting<'a>> {
     static UNKNOWN: LazyLock<Class> = LazyLock::new(Class::default);
-    let position = at.reading.position.filter(|_| matches!(at.timing, Timing::InOrder | Timing::Delayed))?;
+    let is_of_now = matches!(at.timing, Timing::InOrder | Timing::Delayed) && at.quality.position.is_none();
+    let position = at.reading.position.filter(|_| is_of_now)?;
     Some(Sighting {
         previous: previous_position(at),
         position,

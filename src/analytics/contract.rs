@@ -1,15 +1,20 @@
 //! The contract that a model file carries in its metadata: which features it takes, what stands for a missing one, what its output
 //! means. Reads it and checks it against itself; whether the graph keeps it, `model` finds out.
 
+mod alert;
 mod json;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::calibration::{Calibration, CalibrationError};
-use super::features::{FeatureNameError, FeaturePlan};
-use crate::domain::{NotScored, SignalTable};
+use super::features::{FeatureNameError, Grid};
+use super::rows::Wanted;
+use crate::domain::{NotScored, SignalTable, VehicleRecord};
+
+pub use alert::AlertLimits;
 
 /// Keys of the contract begin so; others belong to other tools.
 pub const PREFIX: &str = "odograph.";
@@ -25,10 +30,14 @@ pub struct Contract {
     pub description: String,
     pub author: String,
     pub license: String,
-    /// In the order of the input's columns.
+    /// In the order of the input's columns; of a window model its signals.
     pub features: Vec<String>,
-    /// One per feature: what stands for a missing value; NaN passes it through.
+    /// A window model takes `[batch, steps, signals]`; the others `[batch, features]`.
+    pub window: Option<Grid>,
+    /// One per column: what stands for a missing value; NaN passes it through.
     pub fill: Vec<f32>,
+    /// One per column: a usual value, to see what a score would be without the unusual one.
+    pub usual: Vec<f32>,
     pub requires: Requires,
     /// Name of the output that `kind` is about.
     pub output: String,
@@ -38,6 +47,9 @@ pub struct Contract {
     pub higher_is_anomalous: bool,
     /// Required, since they are what shows that a file is whole and that this runtime computes what its maker meant.
     pub golden: Golden,
+    pub applies_to: Selector,
+    /// When its score becomes an alert; `None`: as the settings say.
+    pub alert: Option<AlertLimits>,
 }
 
 /// What the output means, and so how it becomes one raw score a row.
@@ -45,7 +57,7 @@ pub struct Contract {
 pub enum Kind {
     /// One number a row.
     Score,
-    /// The input again, as the model sees it: raw = mean over present features of ((x - x̂) / spread)².
+    /// The input again, as the model sees it: raw = mean over present cells of ((x - x̂) / spread)². One spread per column.
     Reconstruction { spread: Vec<f32> },
     /// Of several classes; this column is the one of the anomalous.
     Probability { column: usize },
@@ -56,16 +68,24 @@ pub enum Kind {
 pub struct Requires {
     /// Steps within the longest duration of the features (at least 10 min), this reading included.
     pub min_readings: usize,
-    /// Features of the row that may be missing.
+    /// Values of the row that may be missing.
     pub max_missing: usize,
     /// Longest time between two of these steps.
     pub max_gap: Option<Duration>,
 }
 
+/// Which vehicles a model is for. An empty list is every vehicle.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selector {
+    pub classes: Vec<String>,
+    /// A vehicle of which nobody said what drives it is none of these.
+    pub powertrains: Vec<String>,
+}
+
 /// Rows with the raw scores that they must give.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Golden {
-    /// Raw features, NaN where missing, row after row.
+    /// Raw values, NaN where missing, row after row, of a window model step after step.
     pub rows: Vec<f32>,
     pub raw: Vec<f32>,
     /// Relative to the larger of 1 and the expected score.
@@ -84,12 +104,16 @@ pub enum ContractError {
     Empty { key: &'static str },
     #[error("{PREFIX}{key} is not the expected JSON: {error}")]
     Json { key: &'static str, error: serde_json::Error },
-    #[error("{PREFIX}{key}: {what} has {given} numbers, one per feature makes {wanted}")]
-    Width { key: &'static str, what: &'static str, given: usize, wanted: usize },
-    #[error("{PREFIX}features: {0}")]
-    Feature(#[from] FeatureNameError),
-    #[error("{PREFIX}features: {name:?} is there twice")]
-    DuplicateFeature { name: String },
+    #[error("{PREFIX}{key}: {what} has {given} numbers, {wanted} are wanted: {per}")]
+    Width { key: &'static str, what: &'static str, given: usize, wanted: usize, per: &'static str },
+    #[error("{PREFIX}{key}: {error}")]
+    Feature { key: &'static str, error: FeatureNameError },
+    #[error("{PREFIX}{key}: {name:?} is there twice")]
+    DuplicateFeature { key: &'static str, name: String },
+    #[error("{PREFIX}features and {PREFIX}window are both there; a model takes the one or the other")]
+    TwoInputs,
+    #[error("{PREFIX}window: {problem}")]
+    Window { problem: &'static str },
     #[error("{PREFIX}score: spread of {feature:?} is {value}; it must be finite and above zero")]
     Spread { feature: String, value: f32 },
     #[error("{PREFIX}score: {kind} {problem}")]
@@ -98,13 +122,17 @@ pub enum ContractError {
     Calibration(#[from] CalibrationError),
     #[error("{PREFIX}golden: {rows} rows need as many raw scores, not {raw}")]
     GoldenLength { rows: usize, raw: usize },
-    #[error("{PREFIX}requires: max_gap {given:?} is no duration such as \"90s\"")]
-    MaxGap { given: String },
-    #[error("{PREFIX}{key} is not supported yet: {instead}")]
-    Unsupported { key: &'static str, instead: &'static str },
+    #[error("{PREFIX}{key}: {field} {given:?} is no duration such as \"90s\"")]
+    Duration { key: &'static str, field: &'static str, given: String },
+    #[error("{PREFIX}applies_to: {label:?} is no label; write 1 to 64 of A-Z, a-z, 0-9, _ and -")]
+    Label { label: String },
+    #[error("{PREFIX}baseline: {problem}")]
+    Baseline { problem: String },
+    #[error("{PREFIX}alert: {problem}")]
+    Alert { problem: &'static str },
 }
 
-const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 17] = [
     "contract",
     "name",
     "version",
@@ -120,6 +148,7 @@ const KEYS: [&str; 16] = [
     "baseline",
     "golden",
     "applies_to",
+    "alert",
     "training",
 ];
 
@@ -127,23 +156,27 @@ impl Contract {
     /// # Errors
     /// [`ContractError`] naming the key and what is wrong with it.
     pub fn read(metadata: &BTreeMap<String, String>, table: &SignalTable) -> Result<Self, ContractError> {
-        check_keys(metadata)?;
-        let keys = Keys(metadata);
+        parts::check_keys(metadata)?;
+        let keys = parts::Keys(metadata);
         let given = keys.required("contract")?;
         if given.trim() != VERSION {
             return Err(ContractError::Version { given: given.to_owned() });
         }
-        keys.refuse_unsupported()?;
-        let features: Vec<String> = keys.json("features")?.ok_or(ContractError::Missing { key: "features" })?;
-        check_features(&features, table)?;
+        let (features, window) = parts::read_input(&keys, table)?;
+        let columns = features.len();
+        let width = columns * window.map_or(1, |grid| grid.steps);
         let score: json::Score = keys.json("score")?.ok_or(ContractError::Missing { key: "score" })?;
         let higher_is_anomalous = score.higher_is != json::HigherIs::Normal;
-        let (output, kind) = read_kind(score, &features)?;
+        let (output, kind) = parts::read_kind(score, &features)?;
         let sign = if higher_is_anomalous { 1.0 } else { -1.0 };
         let calibration = keys.json("calibration")?.map(|json| Calibration::new(json, sign)).transpose()?;
         if calibration.is_none() && !matches!(kind, Kind::Probability { .. }) {
             return Err(ContractError::Missing { key: "calibration" });
         }
+        // Only for people, but it has to be JSON.
+        keys.json::<serde_json::Value>("training")?;
+        let fill = parts::read_fill(&keys, columns)?;
+        let golden = parts::read_golden(&keys, width)?;
         let text = |key| metadata.get(&format!("{PREFIX}{key}")).cloned().unwrap_or_default();
         Ok(Self {
             name: keys.required("name")?.into(),
@@ -151,21 +184,39 @@ impl Contract {
             description: text("description"),
             author: text("author"),
             license: text("license"),
-            fill: read_fill(&keys, features.len())?,
-            requires: read_requires(&keys, features.len())?,
-            golden: read_golden(&keys, features.len())?,
+            usual: parts::read_usual(&keys, &fill, &golden)?,
+            fill,
+            requires: parts::read_requires(&keys, width)?,
+            golden,
             features,
+            window,
             output,
             kind,
             calibration,
             higher_is_anomalous,
+            applies_to: parts::read_selector(&keys)?,
+            alert: keys.json("alert")?.map(|json| AlertLimits::new(&json, sign)).transpose()?,
         })
     }
 
-    /// Features of a row, columns of the input.
+    /// The input that a JSON object asks for, by its `features` or its `window`, as a contract has them.
+    ///
+    /// # Errors
+    /// [`ContractError`] naming the key and what is wrong with it.
+    pub fn read_input(json: &serde_json::Map<String, serde_json::Value>, table: &SignalTable) -> Result<Wanted, ContractError> {
+        let asked = json.iter().filter(|(key, _)| matches!(key.as_str(), "features" | "window"));
+        let metadata = asked.map(|(key, value)| (format!("{PREFIX}{key}"), value.to_string())).collect();
+        let (columns, window) = parts::read_input(&parts::Keys(&metadata), table)?;
+        Ok(match window {
+            Some(grid) => Wanted::Window(grid, columns),
+            None => Wanted::Features(columns),
+        })
+    }
+
+    /// Values of a row: columns of the input, times its steps.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.features.len()
+        self.features.len() * self.window.map_or(1, |grid| grid.steps)
     }
 
     /// `raw` with the sign that makes larger ones more anomalous.
@@ -175,8 +226,21 @@ impl Contract {
     }
 }
 
+impl Selector {
+    /// A vehicle that nobody registered is of the class `unknown`.
+    #[must_use]
+    pub fn selects(&self, record: Option<&VehicleRecord>) -> bool {
+        let class = record.map_or("unknown", |record| record.class.as_str());
+        let powertrain = record.and_then(|record| record.powertrain.as_ref()).map(crate::domain::Label::as_str);
+        let is_class = self.classes.is_empty() || self.classes.iter().any(|wanted| wanted == class);
+        let is_powertrain =
+            self.powertrains.is_empty() || self.powertrains.iter().any(|wanted| Some(wanted.as_str()) == powertrain);
+        is_class && is_powertrain
+    }
+}
+
 impl Requires {
-    /// `readings`: steps of the span; `missing`: missing ones among `width` features; `longest_gap`: between steps of the span, and
+    /// `readings`: steps of the span; `missing`: missing ones among the values of the row; `longest_gap`: between steps of the span, and
     /// `None` where there is no previous step.
     ///
     /// # Errors
@@ -194,125 +258,6 @@ impl Requires {
             _ => Ok(()),
         }
     }
-}
-
-struct Keys<'a>(&'a BTreeMap<String, String>);
-
-impl Keys<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(&format!("{PREFIX}{key}")).map(String::as_str)
-    }
-
-    fn required(&self, key: &'static str) -> Result<&str, ContractError> {
-        let value = self.get(key).ok_or(ContractError::Missing { key })?;
-        if value.trim().is_empty() { Err(ContractError::Empty { key }) } else { Ok(value) }
-    }
-
-    fn json<T: serde::de::DeserializeOwned>(&self, key: &'static str) -> Result<Option<T>, ContractError> {
-        let parse = |text| serde_json::from_str(text).map_err(|error| ContractError::Json { key, error });
-        self.get(key).map(parse).transpose()
-    }
-
-    /// What the contract may say and this version cannot do yet is refused, never silently left out.
-    fn refuse_unsupported(&self) -> Result<(), ContractError> {
-        if self.get("window").is_some() {
-            return Err(ContractError::Unsupported { key: "window", instead: "list features" });
-        }
-        let applies_to: serde_json::Map<String, serde_json::Value> = self.json("applies_to")?.unwrap_or_default();
-        if !applies_to.is_empty() {
-            return Err(ContractError::Unsupported {
-                key: "applies_to",
-                instead: "leave it out, the model scores every vehicle",
-            });
-        }
-        // Only for people and later checks, but it has to be JSON.
-        self.json::<serde_json::Value>("training")?;
-        self.json::<serde_json::Value>("baseline")?;
-        Ok(())
-    }
-}
-
-fn check_keys(metadata: &BTreeMap<String, String>) -> Result<(), ContractError> {
-    for key in metadata.keys() {
-        let Some(ours) = key.strip_prefix(PREFIX) else { continue };
-        if !KEYS.contains(&ours) {
-            let nearest = super::features::nearest(ours, KEYS.into_iter()).map(|nearest| format!("{PREFIX}{nearest}"));
-            return Err(ContractError::UnknownKey { key: key.clone(), nearest });
-        }
-    }
-    Ok(())
-}
-
-fn check_features(features: &[String], table: &SignalTable) -> Result<(), ContractError> {
-    if features.is_empty() {
-        return Err(ContractError::Empty { key: "features" });
-    }
-    FeaturePlan::compile(features.iter().map(String::as_str), table)?;
-    for (index, name) in features.iter().enumerate() {
-        if features[..index].contains(name) {
-            return Err(ContractError::DuplicateFeature { name: name.clone() });
-        }
-    }
-    Ok(())
-}
-
-fn read_kind(score: json::Score, features: &[String]) -> Result<(String, Kind), ContractError> {
-    let refuse = |kind, problem| Err(ContractError::Score { kind, problem });
-    let kind = match (score.kind, score.spread, score.column) {
-        (json::Kind::Score, None, None) => Kind::Score,
-        (json::Kind::Score, ..) => return refuse("score", "takes neither spread nor column"),
-        (json::Kind::Probability, None, Some(column)) => Kind::Probability { column },
-        (json::Kind::Probability, ..) => return refuse("probability", "needs a column and takes no spread"),
-        (json::Kind::Reconstruction, Some(spread), None) => {
-            if score.higher_is == json::HigherIs::Normal {
-                return refuse("reconstruction", "is an error, higher is always anomalous");
-            }
-            check_width("score", "spread", spread.len(), features.len())?;
-            let unusable = spread.iter().position(|value| !value.is_finite() || *value <= 0.0);
-            if let Some(index) = unusable {
-                return Err(ContractError::Spread { feature: features[index].clone(), value: spread[index] });
-            }
-            Kind::Reconstruction { spread }
-        }
-        (json::Kind::Reconstruction, ..) => return refuse("reconstruction", "needs a spread and takes no column"),
-    };
-    Ok((score.output, kind))
-}
-
-fn read_fill(keys: &Keys<'_>, width: usize) -> Result<Vec<f32>, ContractError> {
-    let fill: Vec<Option<f32>> = keys.json("fill")?.unwrap_or_else(|| vec![None; width]);
-    check_width("fill", "the list", fill.len(), width)?;
-    Ok(fill.into_iter().map(|value| value.unwrap_or(f32::NAN)).collect())
-}
-
-fn read_requires(keys: &Keys<'_>, width: usize) -> Result<Requires, ContractError> {
-    let json: json::Requires = keys.json("requires")?.unwrap_or_default();
-    let max_gap = json.max_gap.map(|given| match given.parse::<crate::settings::Interval>() {
-        Ok(interval) => Ok(interval.duration()),
-        Err(_) => Err(ContractError::MaxGap { given }),
-    });
-    Ok(Requires {
-        min_readings: json.min_readings.unwrap_or(1),
-        // A row of nothing says nothing, whatever the contract.
-        max_missing: json.max_missing.unwrap_or(width).min(width - 1),
-        max_gap: max_gap.transpose()?,
-    })
-}
-
-fn read_golden(keys: &Keys<'_>, width: usize) -> Result<Golden, ContractError> {
-    let json: json::Golden = keys.json("golden")?.ok_or(ContractError::Missing { key: "golden" })?;
-    if json.rows.len() != json.raw.len() || json.rows.is_empty() {
-        return Err(ContractError::GoldenLength { rows: json.rows.len(), raw: json.raw.len() });
-    }
-    for row in &json.rows {
-        check_width("golden", "a row", row.len(), width)?;
-    }
-    let rows = json.rows.into_iter().flatten().map(|value| value.unwrap_or(f32::NAN)).collect();
-    Ok(Golden { rows, raw: json.raw, tolerance: json.tolerance })
-}
-
-fn check_width(key: &'static str, what: &'static str, given: usize, wanted: usize) -> Result<(), ContractError> {
-    if given == wanted { Ok(()) } else { Err(ContractError::Width { key, what, given, wanted }) }
 }
 
 #[cfg(test)]

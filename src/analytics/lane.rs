@@ -3,6 +3,7 @@
 
 mod alerts;
 mod counters;
+mod models;
 mod saved;
 
 use std::collections::{HashMap, VecDeque};
@@ -13,11 +14,12 @@ use super::alerting::{Seen, Tail};
 use super::blueprint::Records;
 use super::checks::{At, Checks};
 use super::claim::{Claim, Level};
+use super::profile::Cohorts;
 use super::scoring::Scoring;
 use super::vehicle::Vehicle;
 use super::window::{SignalLayout, WindowLimits};
 use crate::domain::{
-    AlertEvent, Assessment, Delivery, Finding, ModelScore, NotScored, Outcome, Quarantined, Reading, SignalTable, Slot,
+    AlertEvent, Assessment, Delivery, Finding, ModelScore, NotScored, Outcome, Quality, Quarantined, Reading, SignalTable, Slot,
     Timestamp, Timing, VehicleId, VehicleRecord,
 };
 use crate::journal::Batch;
@@ -53,6 +55,9 @@ pub struct Lane {
     layout: SignalLayout,
     index: HashMap<VehicleId, u32>,
     vehicles: Vec<Owned>,
+    /// What is normal for vehicles like each other.
+    cohorts: Cohorts,
+    cohorts_have_changed: bool,
     slots: Vec<SlotState>,
     /// Vehicles by group of slots that are not as they were saved.
     changed: Vec<Vec<u32>>,
@@ -104,7 +109,14 @@ struct SlotState {
 #[derive(Debug, Clone, Copy)]
 enum Found {
     Duplicate,
-    Reading { vehicle: u32, timing: Timing, judged: Result<usize, NotScored>, claims: usize },
+    Reading { vehicle: u32, timing: Timing, judged: Result<usize, NotScored>, trust: Trust, claims: usize },
+}
+
+/// What the numbers and contents of a vehicle's readings said when this one came.
+#[derive(Debug, Clone, Copy)]
+struct Trust {
+    quality: Quality,
+    lost_before_us: u64,
 }
 
 impl Lane {
@@ -128,6 +140,8 @@ impl Lane {
             limits,
             index: HashMap::new(),
             vehicles: Vec::new(),
+            cohorts: Cohorts::default(),
+            cohorts_have_changed: false,
             slots: slots.collect(),
             changed: vec![Vec::new(); parts.checkpoint_groups],
             counters: LaneCounters::default(),
@@ -169,11 +183,12 @@ impl Lane {
                 next += 1;
                 match found {
                     Found::Duplicate => outcome.duplicates += 1,
-                    Found::Reading { vehicle, timing, judged, claims } => {
+                    Found::Reading { vehicle, timing, judged, trust, claims } => {
                         outcome.accepted += 1;
                         self.claims.clear();
                         self.claims.extend(self.waiting_claims.drain(..claims));
-                        self.conclude(Conclusion { reading, slot: delivery.slot, vehicle, timing, judged }, batch, newest);
+                        let slot = delivery.slot;
+                        self.conclude(Conclusion { reading, slot, vehicle, timing, judged, trust }, batch, newest);
                     }
                 }
             }
@@ -209,11 +224,17 @@ impl Lane {
         let judged = match (placed.timing, placed.step) {
             (Timing::Future, _) => Err(NotScored::Future),
             (_, None) => Err(NotScored::BeforeWindow),
-            (timing, Some(step)) => Ok(self.scoring.add(&state.window, step, timing)),
+            _ if placed.quality.is_clock_frozen => Err(NotScored::ClockFrozen),
+            (timing, Some(step)) => Ok(self.ask_models(vehicle, Judge { timing, step, quality: &placed.quality })),
         };
+        let trust =
+            Trust { quality: placed.quality, lost_before_us: self.vehicles[vehicle as usize].state.sequence.lost_before_us() };
+        self.counters.count_quality(&placed.quality, placed.skipped);
         self.claims.clear();
         if let Some(step) = placed.step {
-            self.check(vehicle, reading, placed.timing, step);
+            let judge = Judge { timing: placed.timing, step, quality: &placed.quality };
+            self.check(vehicle, reading, judge);
+            self.learn(vehicle, reading, judge);
         }
         if self.claims.iter().any(|claim| claim.level == Level::Raised) && !self.vehicles[vehicle as usize].follows_all {
             self.vehicles[vehicle as usize].follows_all = true;
@@ -221,22 +242,26 @@ impl Lane {
         }
         let claims = self.claims.len();
         self.waiting_claims.extend(self.claims.drain(..));
-        Found::Reading { vehicle, timing: placed.timing, judged, claims }
+        Found::Reading { vehicle, timing: placed.timing, judged, trust, claims }
     }
 
     /// What checks say, as the window shows it now, goes to `self.claims`.
-    fn check(&mut self, vehicle: u32, reading: &Reading, timing: Timing, step: usize) {
+    fn check(&mut self, vehicle: u32, reading: &Reading, judge: Judge<'_>) {
+        let Judge { timing, step, quality } = judge;
         let Owned { record, follows_all, state: Vehicle { window, memory, episodes, .. }, .. } =
             &mut self.vehicles[vehicle as usize];
-        let at = At { window, step, reading, timing, record: record.as_deref(), episodes, follows_all: *follows_all };
+        let at = At { window, step, reading, timing, quality, record: record.as_deref(), episodes, follows_all: *follows_all };
         let without_room = self.checks.check(&at, memory, &mut self.claims);
         self.counters.claims_without_room += without_room as u64;
     }
 
     /// Last pass: one frame, the newest state, the newest assessment.
     fn conclude(&mut self, conclusion: Conclusion, batch: &mut Batch, newest: &mut Vec<Assessment>) {
-        let Conclusion { reading, slot, vehicle, timing, judged } = conclusion;
+        let Conclusion { reading, slot, vehicle, timing, judged, trust: Trust { quality, lost_before_us } } = conclusion;
         self.scores.clear();
+        if let Ok(number) = judged {
+            self.claim_by_models(vehicle, number, reading.recorded_at);
+        }
         let judged = judged.and_then(|number| self.scoring.judged(number).scores(&mut self.scores));
         let not_scored = judged.err();
         self.counters.count(not_scored);
@@ -247,8 +272,16 @@ impl Lane {
         let revision = self.checks.revision;
         self.findings.clear();
         self.findings.extend(self.claims.iter().filter_map(Claim::finding));
-        let assessed =
-            Assessed { reading: &reading, timing, scores: &self.scores, not_scored, findings: &self.findings, revision };
+        let assessed = Assessed {
+            reading: &reading,
+            timing,
+            scores: &self.scores,
+            not_scored,
+            quality,
+            lost_before_us,
+            findings: &self.findings,
+            revision,
+        };
         batch.push(slot, arrival, |out| {
             let start = out.len();
             self.encoder.assessment(assessed, out);
@@ -264,7 +297,8 @@ impl Lane {
         if moves {
             let (scores, findings) = (self.scores.clone(), self.findings.clone());
             let owned = &mut self.vehicles[vehicle as usize];
-            let assessment = Assessment { reading, arrival, timing, scores, not_scored, findings, revision };
+            let assessment =
+                Assessment { reading, arrival, timing, scores, not_scored, quality, lost_before_us, findings, revision };
             if let Some(place) = owned.newest_at {
                 newest[place as usize] = assessment;
             } else {
@@ -313,6 +347,14 @@ impl Lane {
     }
 }
 
+/// How a reading was placed, as checks and models need it.
+#[derive(Clone, Copy)]
+struct Judge<'a> {
+    timing: Timing,
+    step: usize,
+    quality: &'a Quality,
+}
+
 /// A reading with all that was found out about it.
 struct Conclusion {
     reading: Reading,
@@ -320,6 +362,7 @@ struct Conclusion {
     vehicle: u32,
     timing: Timing,
     judged: Result<usize, NotScored>,
+    trust: Trust,
 }
 
 /// Slots are saved in groups, so that a checkpoint is many small ones, each whole for its slots.

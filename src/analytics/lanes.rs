@@ -12,7 +12,7 @@ use super::alerting::CommandRefused;
 use super::blueprint::{Blueprint, BlueprintError};
 use super::checks::Checks;
 use super::lane::{Lane, Obeyed, RestoreError};
-use crate::domain::{Assessment, Command, Delivery, SLOTS, Slot, Timestamp};
+use crate::domain::{Alert, Assessment, Command, Delivery, SLOTS, Slot, Timestamp};
 use crate::journal::{Batch, Journal, JournalClosed, Recovery};
 use crate::settings;
 use crate::tasks::Tasks;
@@ -35,6 +35,14 @@ pub struct LaneStart<'a, P> {
     /// One per lane, by its number.
     pub publish: P,
     pub tasks: &'a Tasks,
+}
+
+/// Lanes that run.
+#[derive(Debug)]
+pub struct Started {
+    pub inlet: LaneInlet,
+    /// As the last run left them.
+    pub open_alerts: Vec<Alert>,
 }
 
 /// The way into the lanes. They end once every clone is dropped and all that was delivered is with the journal.
@@ -134,7 +142,7 @@ impl LaneInlet {
 ///
 /// # Errors
 /// [`StartError`] with the first thing that is wrong; nothing is running then.
-pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<LaneInlet, StartError> {
+pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<Started, StartError> {
     let settings = &start.blueprint.settings;
     let count = lane_count(settings);
     let parts = start.blueprint.parts(count)?;
@@ -151,6 +159,7 @@ pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<LaneInl
     for (lane, publish) in lanes.iter().zip(&mut publishers) {
         publish_all(lane, publish);
     }
+    let open_alerts = lanes.iter().flat_map(Lane::open_alerts).cloned().collect();
     let mut inlets = Vec::with_capacity(count);
     for (lane, publish) in lanes.into_iter().zip(publishers) {
         // Full: tasks wait, and what they have is not acknowledged.
@@ -165,7 +174,7 @@ pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<LaneInl
         })?;
         inlets.push(inlet);
     }
-    Ok(LaneInlet(inlets.into()))
+    Ok(Started { inlet: LaneInlet(inlets.into()), open_alerts })
 }
 
 /// How many lanes [`start`] makes.

@@ -1,20 +1,33 @@
-//! Runs an ONNX model on rows of features. The only file that knows `ort`; what a model promises stands in `contract`, whether its file
-//! is safe is found out by `onnx_file` before the runtime sees it.
+//! Runs an ONNX model on rows of features. With its parts the only place that knows `ort`; what a model promises stands in `contract`,
+//! whether its file is safe is found out by `onnx_file` before the runtime sees it.
+
+pub mod check;
+mod explain;
+mod watchdog;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
+use ort::session::Session;
 use ort::session::builder::{BuilderResult, GraphOptimizationLevel, SessionBuilder};
-use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 use tracing::debug;
 
 use super::contract::{Contract, ContractError, Golden, Kind};
 use super::onnx_file::{self, OnnxFileError};
 use crate::domain::SignalTable;
+
+pub use explain::Shares;
+pub use watchdog::RUN_LIMIT;
+
+use watchdog::Watched;
+
+/// A model that was stopped for taking too long is left alone for so long: it would hold up its lane again and again.
+pub const REST: Duration = Duration::from_mins(1);
 
 /// ONNX Runtime, loaded. Cheap to clone; one library per process.
 #[derive(Debug, Clone)]
@@ -40,10 +53,12 @@ pub enum ModelError {
     Load(String),
     #[error("the model takes {inputs} inputs; exactly one is wanted")]
     Inputs { inputs: usize },
-    #[error("input {name:?} is {found}; the contract makes it a tensor of f32, [batch, {width}]")]
-    Input { name: String, found: String, width: usize },
+    #[error("input {name:?} is {found}; the contract makes it a tensor of f32, batch and {wanted:?}")]
+    Input { name: String, found: String, wanted: Vec<i64> },
     #[error("input {name:?} has a fixed batch of {rows}; export it with a dynamic first dimension")]
     FixedBatch { name: String, rows: i64 },
+    #[error("output {name:?} is {found}; a tensor of f32 is wanted{}", if *is_map { ": export without ZipMap" } else { "" })]
+    OutputType { name: String, found: String, is_map: bool },
     #[error("there is no output {wanted:?}; the model has {found:?}")]
     NoOutput { wanted: String, found: Vec<String> },
     #[error("output {name:?} is {found:?} for {rows} rows; the contract makes it {wanted}")]
@@ -54,13 +69,20 @@ pub enum ModelError {
     Rows { given: usize, width: usize },
     #[error("the run failed: {0}")]
     Run(String),
+    #[error("the run was stopped after {} ms; a run of any batch has to end within {} ms", RUN_LIMIT.as_millis(), RUN_LIMIT.as_millis())]
+    TooSlow,
+    #[error("it was stopped for taking too long and rests for {} s", REST.as_secs())]
+    Resting,
 }
 
 /// One session. Needs no other thread and starts none.
 pub struct Model {
     contract: Contract,
     session: Session,
-    options: RunOptions<HasSelectedOutputs>,
+    /// Where its output stands among those of the graph.
+    output: usize,
+    watched: Arc<Watched>,
+    rests_until: Option<Instant>,
     /// The rows of one run with missing values filled; used again.
     filled: Vec<f32>,
 }
@@ -97,14 +119,10 @@ impl Model {
     pub fn load(runtime: &Runtime, file: &[u8], table: &SignalTable) -> Result<Self, ModelError> {
         let contract = Contract::read(&onnx_file::metadata_of(file)?, table)?;
         let session = build_session(runtime, file).map_err(|error| ModelError::Load(error.to_string()))?;
-        check_input(&session, contract.width())?;
-        if !session.outputs().iter().any(|output| output.name() == contract.output) {
-            let found = session.outputs().iter().map(|output| output.name().to_owned()).collect();
-            return Err(ModelError::NoOutput { wanted: contract.output, found });
-        }
-        let selected = OutputSelector::no_default().with(&contract.output);
-        let options = RunOptions::new().map_err(|error| ModelError::Load(error.to_string()))?.with_outputs(selected);
-        let mut model = Self { contract, session, options, filled: Vec::new() };
+        check_input(&session, &contract)?;
+        let output = find_output(&session, &contract)?;
+        let watched = watchdog::watch().map_err(ModelError::Load)?;
+        let mut model = Self { contract, session, output, watched, rests_until: None, filled: Vec::new() };
         model.check_batches()?;
         let golden = model.contract.golden.clone();
         model.check_golden(&golden)?;
@@ -130,47 +148,72 @@ impl Model {
         if rows == 0 {
             return Ok(());
         }
+        if self.rests_until.is_some_and(|until| Instant::now() < until) {
+            return Err(ModelError::Resting);
+        }
+        self.rests_until = None;
         self.filled.clear();
         let fill = self.contract.fill.iter().cycle();
         self.filled.extend(features.iter().zip(fill).map(|(value, fill)| if value.is_nan() { *fill } else { *value }));
-        let run = |error: ort::Error| ModelError::Run(error.to_string());
-        let input = TensorRef::from_array_view(([rows, width], self.filled.as_slice())).map_err(run)?;
-        let outputs = self.session.run_with_options(ort::inputs![input], &self.options).map_err(run)?;
-        let (shape, values) = outputs[0].try_extract_tensor::<f32>().map_err(run)?;
-        let wrong_shape = |wanted: &str| ModelError::Output {
-            name: self.contract.output.clone(),
-            found: shape.to_vec(),
-            rows,
-            wanted: wanted.to_owned(),
-        };
-        match (&self.contract.kind, shape.as_ref()) {
-            (Kind::Score, [_] | [_, 1]) if values.len() == rows => raw.extend(values),
-            (Kind::Score, _) => return Err(wrong_shape("[rows] or [rows, 1]")),
-            (Kind::Reconstruction { spread }, [_, _]) if values.len() == features.len() => {
-                let errors = features.chunks_exact(width).zip(self.filled.chunks_exact(width)).zip(values.chunks_exact(width));
-                raw.extend(errors.map(|((features, filled), again)| reconstruction_error(features, filled, again, spread)));
-            }
-            (Kind::Reconstruction { .. }, _) => return Err(wrong_shape("as wide as the input")),
-            (Kind::Probability { column }, [_, classes]) => {
-                let classes = usize::try_from(*classes).unwrap_or_default();
-                if *column >= classes || values.len() != rows * classes {
-                    return Err(wrong_shape("[rows, classes] with the contract's column"));
-                }
-                raw.extend(values.chunks_exact(classes).map(|row| row[*column]));
-            }
-            (Kind::Probability { .. }, _) => return Err(wrong_shape("[rows, classes]")),
-        }
+        let first = raw.len();
+        self.run(rows, |contract, filled, shape, values| {
+            raw_scores(&Output { contract, features, filled, shape, values, rows }, raw)
+        })?;
         // Infinite is no score either.
-        let first = raw.len() - rows;
         raw[first..].iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = f32::NAN);
         Ok(())
+    }
+
+    /// Runs the graph on `self.filled` and shows what came out: contract, filled rows, shape and values of the output.
+    fn run<T>(
+        &mut self,
+        rows: usize,
+        read: impl FnOnce(&Contract, &[f32], &[i64], &[f32]) -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
+        let failed = |error: ort::Error| ModelError::Run(error.to_string());
+        let columns = self.contract.features.len();
+        let values = self.filled.as_slice();
+        let input = match self.contract.window {
+            None => TensorRef::from_array_view(([rows, columns], values)),
+            Some(grid) => TensorRef::from_array_view(([rows, grid.steps, columns], values)),
+        };
+        let input = input.map_err(failed)?;
+        self.watched.begin();
+        let outputs = self.session.run_with_options(ort::inputs![input], self.watched.options());
+        if self.watched.end() {
+            self.rests_until = Some(Instant::now() + REST);
+            return Err(ModelError::TooSlow);
+        }
+        let outputs = outputs.map_err(failed)?;
+        let (shape, values) = outputs[self.output].try_extract_tensor::<f32>().map_err(failed)?;
+        read(&self.contract, &self.filled, shape, values)
+    }
+
+    /// The runtime alone, on rows without missing values: what [`Model::score`] costs beyond it, benchmarks find out with this. Returns the
+    /// first value of the output.
+    ///
+    /// # Errors
+    /// [`ModelError::Run`].
+    pub fn run_bare(&mut self, rows: &[f32]) -> Result<f32, ModelError> {
+        let run = |error: ort::Error| ModelError::Run(error.to_string());
+        let width = self.contract.width();
+        let columns = self.contract.features.len();
+        let count = rows.len() / width;
+        let input = match self.contract.window {
+            None => TensorRef::from_array_view(([count, columns], rows)),
+            Some(grid) => TensorRef::from_array_view(([count, grid.steps, columns], rows)),
+        };
+        let input = input.map_err(run)?;
+        let outputs = self.session.run(ort::inputs![input]).map_err(run)?;
+        let (_, values) = outputs[0].try_extract_tensor::<f32>().map_err(run)?;
+        Ok(values.first().copied().unwrap_or(f32::NAN))
     }
 
     /// A batch is as large as the moment makes it, so the graph has to take any: three rows and one, and give a score for each.
     fn check_batches(&mut self) -> Result<(), ModelError> {
         for rows in [3, 1] {
             let row = self.contract.fill.iter().map(|fill| if fill.is_nan() { 0.0 } else { *fill });
-            let probe: Vec<f32> = std::iter::repeat_n(row, rows).flatten().collect();
+            let probe: Vec<f32> = row.cycle().take(rows * self.contract.width()).collect();
             self.score(&probe, &mut Vec::new())?;
         }
         Ok(())
@@ -204,20 +247,49 @@ impl fmt::Debug for Model {
     }
 }
 
-/// Mean over present features of ((x - x̂) / spread)², in f64; NaN if none is present.
-fn reconstruction_error(features: &[f32], filled: &[f32], again: &[f32], spread: &[f32]) -> f32 {
-    let mut sum = 0.0;
-    let mut present = 0.0;
-    for index in 0..features.len() {
-        if !features[index].is_nan() {
-            let error = (f64::from(filled[index]) - f64::from(again[index])) / f64::from(spread[index]);
-            sum += error * error;
-            present += 1.0;
+/// What a run gave, with what it was given.
+struct Output<'a> {
+    contract: &'a Contract,
+    /// NaN where missing.
+    features: &'a [f32],
+    filled: &'a [f32],
+    shape: &'a [i64],
+    values: &'a [f32],
+    rows: usize,
+}
+
+/// One raw score a row.
+fn raw_scores(output: &Output<'_>, raw: &mut Vec<f32>) -> Result<(), ModelError> {
+    let Output { contract, features, filled, shape, values, rows } = *output;
+    let wrong_shape = |wanted: &str| ModelError::Output {
+        name: contract.output.clone(),
+        found: shape.to_vec(),
+        rows,
+        wanted: wanted.to_owned(),
+    };
+    let width = contract.width();
+    match (&contract.kind, shape) {
+        (Kind::Score, [_] | [_, 1]) if values.len() == rows => raw.extend(values),
+        (Kind::Score, _) => return Err(wrong_shape("[rows] or [rows, 1]")),
+        (Kind::Reconstruction { spread }, [first, ..]) if *first == dimension(rows) && values.len() == features.len() => {
+            let errors = features.chunks_exact(width).zip(filled.chunks_exact(width)).zip(values.chunks_exact(width));
+            raw.extend(errors.map(|((features, filled), again)| explain::mean_error(features, filled, again, spread)));
         }
+        (Kind::Reconstruction { .. }, _) => return Err(wrong_shape("as large as the input")),
+        (Kind::Probability { column }, [_, classes]) => {
+            let classes = usize::try_from(*classes).unwrap_or_default();
+            if *column >= classes || values.len() != rows * classes {
+                return Err(wrong_shape("[rows, classes] with the contract's column"));
+            }
+            raw.extend(values.chunks_exact(classes).map(|row| row[*column]));
+        }
+        (Kind::Probability { .. }, _) => return Err(wrong_shape("[rows, classes]")),
     }
-    #[expect(clippy::cast_possible_truncation, reason = "a raw score is f32")]
-    let mean = (sum / present) as f32;
-    mean
+    Ok(())
+}
+
+fn dimension(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
 }
 
 /// What fails comes back as an error and is logged where it is handled, and its warnings are about graphs that run all the same.
@@ -246,18 +318,36 @@ fn build_session(runtime: &Runtime, file: &[u8]) -> Result<Session, ort::Error> 
     builder.commit_from_memory(file)
 }
 
-fn check_input(session: &Session, width: usize) -> Result<(), ModelError> {
+fn check_input(session: &Session, contract: &Contract) -> Result<(), ModelError> {
     let [input] = session.inputs() else { return Err(ModelError::Inputs { inputs: session.inputs().len() }) };
+    let columns = dimension(contract.features.len());
+    let wanted: Vec<i64> = contract.window.map(|grid| dimension(grid.steps)).into_iter().chain([columns]).collect();
     let name = input.name().to_owned();
-    let wrong = |found: String| ModelError::Input { name: name.clone(), found, width };
+    let wrong = |found: String| ModelError::Input { name: name.clone(), found, wanted: wanted.clone() };
     let ValueType::Tensor { ty, shape, .. } = input.dtype() else { return Err(wrong("no tensor".to_owned())) };
     let found = format!("a tensor of {ty}, {:?}", &**shape);
-    let [rows, columns] = **shape else { return Err(wrong(found)) };
     // -1 stands for a dynamic dimension.
-    if *ty != TensorElementType::Float32 || (columns != -1 && usize::try_from(columns) != Ok(width)) {
+    let [rows, others @ ..] = &**shape else { return Err(wrong(found)) };
+    let fits = others.len() == wanted.len() && others.iter().zip(&wanted).all(|(has, wants)| *has == -1 || has == wants);
+    if *ty != TensorElementType::Float32 || !fits {
         return Err(wrong(found));
     }
-    if rows == -1 { Ok(()) } else { Err(ModelError::FixedBatch { name, rows }) }
+    if *rows == -1 { Ok(()) } else { Err(ModelError::FixedBatch { name, rows: *rows }) }
+}
+
+/// Where the output of the contract stands.
+fn find_output(session: &Session, contract: &Contract) -> Result<usize, ModelError> {
+    let Some(place) = session.outputs().iter().position(|output| output.name() == contract.output) else {
+        let found = session.outputs().iter().map(|output| output.name().to_owned()).collect();
+        return Err(ModelError::NoOutput { wanted: contract.output.clone(), found });
+    };
+    let wrong = |found: String, is_map| ModelError::OutputType { name: contract.output.clone(), found, is_map };
+    match session.outputs()[place].dtype() {
+        ValueType::Tensor { ty: TensorElementType::Float32, .. } => Ok(place),
+        ValueType::Tensor { ty, .. } => Err(wrong(format!("a tensor of {ty}"), false)),
+        ValueType::Sequence(_) | ValueType::Map { .. } => Err(wrong("a list of maps".to_owned(), true)),
+        ValueType::Optional(_) => Err(wrong("optional".to_owned(), false)),
+    }
 }
 
 #[cfg(test)]

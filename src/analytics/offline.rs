@@ -51,7 +51,7 @@ impl OfflineLane {
         }
     }
 
-    /// The newest assessment of every vehicle that moved since the last call; emptied by whoever looks.
+    /// The newest assessment of every vehicle that moved in the last batch.
     pub fn newest(&mut self) -> &mut Vec<Assessment> {
         &mut self.newest
     }
@@ -62,6 +62,9 @@ impl OfflineLane {
     }
 
     fn assess(&mut self, told: &mut impl FnMut(&AlertEvent)) {
+        if self.waiting.is_empty() {
+            return;
+        }
         self.newest.clear();
         self.lane.assess(&mut self.waiting, &mut self.batch, &mut self.newest);
         self.lane.told().iter().for_each(told);

@@ -3,9 +3,13 @@
 //! A model comes from outside. Refused here, before the runtime sees a byte: files that name other files (external data of any kind),
 //! operators beyond the two domains of the ONNX standard, other formats that the runtime would recognise, and files that are too large.
 
+mod annotate;
+
 use std::collections::BTreeMap;
 
 use prost::Message;
+
+pub use annotate::with_metadata;
 
 /// A model that needs more is none for a lane: the largest that FACTS measured has 4 MB.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
@@ -26,6 +30,8 @@ pub enum OnnxFileError {
     OtherFormat,
     #[error("the file has no graph")]
     NoGraph,
+    #[error("the file is no ONNX model: it is cut short or damaged")]
+    Damaged,
     #[error("{place} keeps its data in another file; save the model with all data inside")]
     ExternalData { place: String },
     #[error(

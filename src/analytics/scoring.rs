@@ -1,13 +1,21 @@
-//! Rows of features in, scores out: all models of a lane, in batches. Knows windows, not vehicles: `lane`.
+//! Rows of features in, scores and claims out: all models of a lane, in batches. Knows windows and profiles, not vehicles: `lane`.
+
+mod claims;
+mod policy;
+mod scorer;
 
 use std::time::Duration;
 
-use super::calibration::Calibrated;
 use super::contract::Contract;
-use super::features::{FeatureNameError, FeaturePlan, PREVIOUS_MAX_AGE};
+use super::features::{AsOf, FeatureNameError, FeaturePlan};
 use super::model::{Model, ModelError};
-use super::window::Window;
-use crate::domain::{ModelScore, NotScored, SignalTable, Timing};
+use crate::domain::{ModelScore, NotScored, SignalTable, Timing, VehicleRecord};
+use crate::settings;
+
+pub use claims::Normals;
+pub use policy::NoAlerts;
+
+use scorer::Scorer;
 
 /// The models of one lane, and what waits for them.
 #[derive(Debug)]
@@ -23,20 +31,13 @@ pub struct Scoring {
 /// Where the score of a reading by one model will stand, or why there will be none.
 type Ticket = Result<usize, NotScored>;
 
-#[derive(Debug)]
-struct Scorer {
-    model: Model,
-    /// Where its features stand in the row of the plan.
-    columns: Vec<usize>,
-    /// What its features need of a window.
-    reach: Duration,
-    /// Rows that wait for the next run.
-    rows: Vec<f32>,
-    /// Values of the largest run.
-    most_values: usize,
-    /// Raw scores since the last [`Scoring::clear`]; NaN where there is none.
-    raw: Vec<f32>,
-    failures: Failures,
+/// A reading to be scored.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub as_of: AsOf<'a>,
+    pub timing: Timing,
+    /// `None`: nobody registered the vehicle.
+    pub record: Option<&'a VehicleRecord>,
 }
 
 /// Rows that a model gave no score for since they were last taken.
@@ -64,59 +65,60 @@ impl Scoring {
         let mut names: Vec<String> = Vec::new();
         let mut scorers = Vec::with_capacity(models.len());
         for model in models {
-            let contract = model.contract();
-            let own = FeaturePlan::compile(contract.features.iter().map(String::as_str), table)?;
-            let columns = contract.features.iter().map(|name| {
-                names.iter().position(|known| known == name).unwrap_or_else(|| {
-                    names.push(name.clone());
-                    names.len() - 1
-                })
-            });
-            let columns = columns.collect();
-            let most_values = batch_max * contract.width();
-            scorers.push(Scorer {
-                columns,
-                reach: own.longest(),
-                rows: Vec::with_capacity(most_values),
-                most_values,
-                raw: Vec::with_capacity(batch_max),
-                failures: Failures::default(),
-                model,
-            });
+            scorers.push(Scorer::new(model, table, batch_max, &mut names)?);
         }
         let plan = FeaturePlan::compile(names.iter().map(String::as_str), table)?;
         Ok(Self { row: vec![f32::NAN; plan.width()], plan, tickets: Vec::with_capacity(batch_max * scorers.len()), scorers })
     }
 
+    /// When models alert whose contract does not say so itself.
+    #[must_use]
+    pub fn alerting(mut self, settings: &settings::ModelAlert) -> Self {
+        self.scorers.iter_mut().for_each(|scorer| scorer.set_policy(settings));
+        self
+    }
+
     /// How far back windows have to reach.
     #[must_use]
     pub fn keep(&self) -> Duration {
-        self.plan.keep()
+        self.scorers.iter().map(|scorer| scorer.reach).fold(self.plan.keep(), Duration::max)
     }
 
     pub fn contracts(&self) -> impl Iterator<Item = &Contract> {
         self.scorers.iter().map(|scorer| scorer.model.contract())
     }
 
+    /// Models that score and never alert, and why.
+    pub fn without_alerts(&self) -> impl Iterator<Item = (&Contract, NoAlerts)> {
+        self.scorers.iter().filter_map(|scorer| Some((scorer.model.contract(), scorer.policy.no_alerts()?)))
+    }
+
     /// Forgets the readings of the last batch.
     pub fn clear(&mut self) {
         self.tickets.clear();
-        for scorer in &mut self.scorers {
-            scorer.rows.clear();
-            scorer.raw.clear();
-        }
+        self.scorers.iter_mut().for_each(Scorer::clear);
     }
 
-    /// Takes one reading, as the window shows it now. Returns its number for [`Scoring::judged`].
-    pub fn add(&mut self, window: &Window, step: usize, timing: Timing) -> usize {
+    /// Takes one reading, as window and profile show it now. Returns its number for [`Scoring::judged`].
+    pub fn add(&mut self, asked: &Asked<'_>) -> usize {
         let first = self.tickets.len();
         if self.scorers.is_empty() {
             return first;
         }
-        self.plan.fill_row(window, step, &mut self.row);
+        self.plan.fill_row(&asked.as_of, &mut self.row);
         for scorer in &mut self.scorers {
-            let ticket = scorer.admits(window, step, timing, &self.row).map(|()| scorer.add(&self.row));
-            self.tickets.push(ticket);
+            self.tickets.push(scorer.add(asked, &self.row));
+        }
+        first
+    }
+
+    /// Takes a row of all features that was made elsewhere (of a window model: all values of its window), whatever the models require
+    /// of a window. Returns its number.
+    pub fn add_row(&mut self, row: &[f32]) -> usize {
+        let first = self.tickets.len();
+        for scorer in &mut self.scorers {
+            let ticket = scorer.add_row(row);
+            self.tickets.push(Ok(ticket));
         }
         first
     }
@@ -150,82 +152,14 @@ impl Judged<'_> {
         for (index, scorer) in self.scoring.scorers.iter().enumerate() {
             match self.scoring.tickets[self.first + index].and_then(|row| scorer.score(row)) {
                 Ok(score) => into.push(score),
+                // A model that is not for this vehicle is the least of the reasons.
+                Err(NotScored::NotApplicable) => {}
                 Err(not_scored) => reason = reason.or(Some(not_scored)),
             }
         }
-        if into.len() > before { Ok(()) } else { Err(reason.unwrap_or(NotScored::NoModel)) }
+        let without_model = if self.scoring.scorers.is_empty() { NotScored::NoModel } else { NotScored::NotApplicable };
+        if into.len() > before { Ok(()) } else { Err(reason.unwrap_or(without_model)) }
     }
-}
-
-impl Scorer {
-    fn admits(&self, window: &Window, step: usize, timing: Timing, row: &[f32]) -> Result<(), NotScored> {
-        let now = window.recorded_at(step);
-        if timing == Timing::Late && !window.reaches_back_to(now.minus(self.reach)) {
-            return Err(NotScored::BeforeWindow);
-        }
-        let from = window.first_after(now.minus(self.reach.max(PREVIOUS_MAX_AGE)));
-        let missing = self.columns.iter().filter(|column| row[**column].is_nan()).count();
-        let requires = &self.model.contract().requires;
-        let longest_gap = if requires.max_gap.is_some() { longest_gap(window, from, step) } else { None };
-        requires.check(step + 1 - from, missing, longest_gap)
-    }
-
-    fn add(&mut self, row: &[f32]) -> usize {
-        if self.rows.len() == self.most_values {
-            self.run();
-        }
-        self.rows.extend(self.columns.iter().map(|column| row[*column]));
-        self.raw.len() + self.rows.len() / self.columns.len() - 1
-    }
-
-    fn run(&mut self) {
-        let before = self.raw.len();
-        if let Err(error) = self.model.score(&self.rows, &mut self.raw) {
-            self.failures.error = Some(error);
-            self.run_one_by_one();
-        }
-        let failed = self.raw[before..].iter().filter(|raw| raw.is_nan()).count();
-        self.failures.rows += failed as u64;
-        self.rows.clear();
-    }
-
-    /// One row that a model cannot bear costs its neighbours nothing.
-    fn run_one_by_one(&mut self) {
-        for row in self.rows.chunks_exact(self.columns.len()) {
-            if self.model.score(row, &mut self.raw).is_err() {
-                self.raw.push(f32::NAN);
-            }
-        }
-    }
-
-    fn score(&self, row: usize) -> Result<ModelScore, NotScored> {
-        let raw = self.raw[row];
-        if raw.is_nan() {
-            return Err(NotScored::ModelFailed);
-        }
-        let contract = self.model.contract();
-        let Calibrated { score, tail_probability } = contract.calibration.as_ref().map_or_else(
-            // Only a probability comes without calibration: it is what it says.
-            || {
-                let score = if contract.higher_is_anomalous { raw } else { 1.0 - raw }.clamp(0.0, 1.0);
-                Calibrated { score, tail_probability: 1.0 - f64::from(score) }
-            },
-            |calibration| calibration.judge(contract.oriented(raw)),
-        );
-        Ok(ModelScore { model: contract.name.clone(), version: contract.version.clone(), score, raw, tail_probability })
-    }
-}
-
-/// Longest time between two neighbours of the steps `from` to `step`; `None` where there is only one.
-fn longest_gap(window: &Window, from: usize, step: usize) -> Option<Duration> {
-    let mut times = window.micros_between(from, step + 1);
-    let mut before = times.next()?;
-    let gaps = times.map(|micros| {
-        let gap = micros - before;
-        before = micros;
-        gap
-    });
-    gaps.max().map(|micros| Duration::from_micros(micros.unsigned_abs()))
 }
 
 #[cfg(test)]

@@ -5,15 +5,18 @@ use std::time::Duration;
 use super::alerting::Episodes;
 use super::bytes::{ByteReader, Damaged};
 use super::checks::CheckMemory;
+use super::profile::Profile;
+use super::quality::{self, ClockWatch};
+use super::sequence::SequenceWatch;
 use super::window::{Insertion, SignalLayout, Window, WindowLimits};
-use crate::domain::{OpenedBy, Reading, Timestamp, Timing, VehicleId};
+use crate::domain::{OpenedBy, Quality, Reading, Timestamp, Timing, VehicleId};
 
 /// ARCHITECTURE, event time.
 const DELAYED_AFTER: Duration = Duration::from_mins(5);
 const FUTURE_BEYOND: Duration = Duration::from_mins(2);
 
-/// Version of the saved form. Version 1 ended with the window, and is still read.
-const STATE_VERSION: u8 = 2;
+/// Version of the saved form. Version 1 ended with the window, version 2 before the sequence, version 3 before the profile; all are read.
+const STATE_VERSION: u8 = 4;
 
 /// Readings that are stored but in no window (ahead of time, or too late) and are remembered as identities, oldest forgotten first.
 /// A vehicle whose clock is wrong sends nothing else, and what it sends twice follows soon after.
@@ -23,10 +26,13 @@ const MAX_OUTSIDE: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub struct Vehicle {
     pub window: Window,
+    pub profile: Profile,
     pub memory: CheckMemory,
     pub episodes: Episodes,
     /// `None` before the first reading that moved the window.
     pub heard: Option<Heard>,
+    pub sequence: SequenceWatch,
+    clock: ClockWatch,
     outside: Vec<(Timestamp, u64)>,
     /// The newest assessment as the journal has it; empty before the first.
     newest_record: Vec<u8>,
@@ -51,6 +57,9 @@ pub struct Placed {
     pub step: Option<usize>,
     /// The window lost its oldest step for want of memory.
     pub cut: bool,
+    pub quality: Quality,
+    /// Numbers before its own that had not come yet.
+    pub skipped: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +92,16 @@ impl Vehicle {
             }
             self.outside.push(identity);
         }
-        Some(Placed { timing, step, cut })
+        let moves = matches!(timing, Timing::InOrder | Timing::Delayed);
+        let numbered = self.sequence.observe(reading, moves);
+        let mut quality = Quality::default();
+        // Outside of the window nobody knows whether it is a duplicate, and there is nothing to compare it with.
+        if let Some(step) = step {
+            quality = quality::judge(&self.window, step, reading);
+            quality.has_sequence_conflict = numbered.is_conflict;
+            quality.is_clock_frozen = self.clock.observe(reading);
+        }
+        Some(Placed { timing, step, cut, quality, skipped: numbered.skipped })
     }
 
     /// The reading moved the window forward.
@@ -140,6 +158,9 @@ impl Vehicle {
             out.extend(heard.reading.arrival.to_le_bytes());
             out.extend(heard.received_at.as_micros().to_le_bytes());
         }
+        self.sequence.encode(out);
+        self.clock.encode(out);
+        self.profile.encode(out);
     }
 
     /// # Errors
@@ -167,6 +188,13 @@ impl Vehicle {
             vehicle.episodes = Episodes::decode(&mut from, vehicle_id)?;
             vehicle.memory = CheckMemory::decode(&mut from)?;
             vehicle.heard = (from.take_u8("heard")? != 0).then(|| decode_heard(&mut from)).transpose()?;
+        }
+        if given >= 3 {
+            vehicle.sequence = SequenceWatch::decode(&mut from)?;
+            vehicle.clock = ClockWatch::decode(&mut from)?;
+        }
+        if given >= 4 {
+            vehicle.profile = Profile::decode(&mut from, &saved, today)?;
         }
         from.end()?;
         Ok(vehicle)
@@ -267,7 +295,18 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(Vehicle::decode(&bytes[..length], &id, &layout).is_err(), "{length} bytes");
         }
+        bytes[0] = STATE_VERSION + 1;
+        assert!(Vehicle::decode(&bytes, &id, &layout).unwrap_err().to_string().contains("version 5"));
+        let (mut numbers, mut clock, mut profile) = (Vec::new(), Vec::new(), Vec::new());
+        vehicle.profile.encode(&mut profile);
+        bytes.truncate(bytes.len() - profile.len());
         bytes[0] = 3;
-        assert!(Vehicle::decode(&bytes, &id, &layout).unwrap_err().to_string().contains("version 3"));
+        assert_eq!(Vehicle::decode(&bytes, &id, &layout).unwrap().heard, vehicle.heard, "without a profile");
+        vehicle.sequence.encode(&mut numbers);
+        vehicle.clock.encode(&mut clock);
+        bytes.truncate(bytes.len() - numbers.len() - clock.len());
+        bytes[0] = 2;
+        let former = Vehicle::decode(&bytes, &id, &layout).unwrap();
+        assert_eq!((former.heard, former.sequence), (vehicle.heard, SequenceWatch::default()), "the former version is read");
     }
 }

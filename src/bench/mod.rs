@@ -1,6 +1,7 @@
-//! Measures the whole line from outside: a service process, a load generator process, real sockets. Says nothing about single parts: `benches/`.
+//! Measures the whole line from outside: a service process, a load generator process, real sockets; and scoring beside the bare runtime
+//! (`scoring`). Says nothing about other single parts: `benches/`.
 //!
-//! How it measures, so that the figures can be judged:
+//! How the line is measured, so that the figures can be judged:
 //! - **Open loop.** Every message has a due time on a fixed schedule, and its latency counts from that time, not from when the generator came
 //!   round to sending it. A service that stalls for a second is charged for every message that was due in it (without this, "coordinated
 //!   omission" hides exactly the worst moments). Messages that are never answered count with the time that was waited for them.
@@ -27,5 +28,6 @@ mod read_back;
 pub mod readings;
 mod report;
 mod schedule;
+pub mod scoring;
 pub mod service;
 mod vehicle;

@@ -1,7 +1,10 @@
 //! `odograph bench …`: what is measured and how the figures are printed. The measuring itself: `crate::bench`.
 
+mod scoring;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,6 +15,8 @@ use crate::bench::line::LineBench;
 pub enum BenchCommand {
     /// Measure the whole line: throughput, CPU, latency from publish to durable and to live, losses, memory
     Line(LineArguments),
+    /// Measure scoring beside the bare ONNX Runtime: models, batch sizes, lanes, tasks; compare with an earlier run
+    Scoring(scoring::ScoringArguments),
     /// The load of `bench line`, as a process of its own
     #[command(hide = true)]
     Generate(GenerateArguments),
@@ -110,11 +115,13 @@ impl LoadArguments {
     }
 }
 
-pub fn run(command: BenchCommand) -> anyhow::Result<()> {
+pub fn run(command: BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
-        BenchCommand::Line(arguments) => line(arguments),
-        BenchCommand::Generate(arguments) => generate(arguments),
+        BenchCommand::Line(arguments) => line(arguments)?,
+        BenchCommand::Scoring(arguments) => return scoring::run(arguments),
+        BenchCommand::Generate(arguments) => generate(arguments)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn line(arguments: LineArguments) -> anyhow::Result<()> {

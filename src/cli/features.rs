@@ -1,7 +1,6 @@
 //! `odograph features`: training sets from history with the code that scores, and the list of all features.
 //! Computes none itself: `analytics::features`.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,9 +11,10 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::replay::{RefusedByReason, refused_by_reason, report_refused};
-use crate::analytics::features::{FeatureDescription, FeaturePlan, describe};
-use crate::analytics::window::{Insertion, Window, WindowLimits};
-use crate::domain::{Reading, SignalTable, VehicleId};
+use crate::analytics::contract::Contract;
+use crate::analytics::features::{FeatureDescription, describe};
+use crate::analytics::rows::{FeatureRows, Wanted};
+use crate::domain::SignalTable;
 use crate::settings::{self, Interval};
 use crate::wire::history::{Column, ColumnMap, ColumnType, HistoryReader, ReadOptions, TableWriter};
 
@@ -36,7 +36,8 @@ pub struct ExportArgs {
     /// What the columns mean: `kit_obd2`, `carobd`, `envirocar`, `odograph`, or a TOML file.
     #[arg(long, value_name = "MAP")]
     pub columns: String,
-    /// Names with commas between, or `@FILE`: a JSON list of names, or an object that has one under `features`.
+    /// Names with commas between, or `@FILE`: a JSON list of names, or an object that has one under `features`, or under `window` what a
+    /// window model takes: `{"steps":16,"signals":[…],"step":"30s","max_age":"90s"}`.
     #[arg(long, value_name = "LIST|@FILE")]
     pub features: String,
     /// Of every interval of this length, only the last reading of each vehicle, such as `1s`.
@@ -104,8 +105,11 @@ fn as_line(feature: &FeatureDescription) -> String {
 fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let table = Arc::new(SignalTable::default());
     let map = ColumnMap::load(&args.columns, &table)?;
-    let names = feature_names(&args.features)?;
-    let mut computation = Exporter::new(&names, &table)?;
+    let wanted = wanted(&args.features, &table)?;
+    let names = wanted.names();
+    let window_bytes = settings::Analytics::default().window_bytes.bytes();
+    let mut computation = FeatureRows::new(&wanted, &table, usize::try_from(window_bytes).context("window_bytes")?)?;
+    let mut wide = Vec::with_capacity(names.len());
     let columns = names.iter().map(|name| Column { name: name.clone(), number: ColumnType::F32 }).collect();
     let mut writer = TableWriter::create(&args.out, columns)?;
     let read = ReadOptions { every: args.every.map(Interval::duration), vehicle_prefix: args.prefix.clone() };
@@ -115,7 +119,9 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
         for row in rows.by_ref() {
             let reading = row?.reading;
             if let Some(values) = computation.row(&reading) {
-                writer.row(&reading.vehicle_id, reading.recorded_at, values)?;
+                wide.clear();
+                wide.extend(values.iter().map(|value| f64::from(*value)));
+                writer.row(&reading.vehicle_id, reading.recorded_at, &wide)?;
             }
         }
         report_refused(path, rows.counts());
@@ -125,12 +131,12 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let summary = Summary {
         schema_version: SCHEMA_VERSION,
         files: args.files.len(),
-        vehicles: computation.windows.len(),
+        vehicles: computation.vehicles(),
         rows: counts.iter().map(|counts| counts.rows).sum(),
         refused: refused_by_reason(&counts),
         thinned: counts.iter().map(|counts| counts.thinned).sum(),
-        duplicates: computation.duplicates,
-        cut: computation.cut,
+        duplicates: computation.duplicates(),
+        cut: computation.cut(),
         features: names.len(),
         exported,
         out: args.out.clone(),
@@ -139,63 +145,26 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The window of every vehicle and the features of its newest reading: what a lane does before it scores.
-struct Exporter {
-    plan: FeaturePlan,
-    limits: WindowLimits,
-    windows: HashMap<VehicleId, Window>,
-    row: Vec<f32>,
-    values: Vec<f64>,
-    duplicates: u64,
-    cut: u64,
-}
-
-impl Exporter {
-    fn new(names: &[String], table: &SignalTable) -> anyhow::Result<Self> {
-        let plan = FeaturePlan::compile(names.iter().map(String::as_str), table)?;
-        let window_bytes = settings::Analytics::default().window_bytes.bytes();
-        let limits = WindowLimits::new(plan.keep(), usize::try_from(window_bytes).context("window_bytes")?);
-        let (row, values) = (vec![f32::NAN; plan.width()], Vec::with_capacity(plan.width()));
-        Ok(Self { plan, limits, windows: HashMap::new(), row, values, duplicates: 0, cut: 0 })
-    }
-
-    /// `None` for what a lane would not score either: a duplicate, or a reading from before its window.
-    fn row(&mut self, reading: &Reading) -> Option<&[f64]> {
-        let window = self.windows.entry(reading.vehicle_id.clone()).or_default();
-        if window.contains(reading.recorded_at, reading.fingerprint) {
-            self.duplicates += 1;
-            return None;
-        }
-        let Insertion::Step { step, cut } = window.insert(reading, &self.limits) else { return None };
-        self.cut += u64::from(cut);
-        self.plan.fill_row(window, step, &mut self.row);
-        self.values.clear();
-        self.values.extend(self.row.iter().map(|value| f64::from(*value)));
-        Some(&self.values)
-    }
-}
-
-/// The names of `a,b,c` or of a JSON file.
-fn feature_names(given: &str) -> anyhow::Result<Vec<String>> {
-    let names: Vec<String> = match given.strip_prefix('@') {
-        Some(path) => names_of_file(Path::new(path))?,
-        None => given.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
+/// What `a,b,c` or a JSON file asks for.
+fn wanted(given: &str, table: &SignalTable) -> anyhow::Result<Wanted> {
+    let names: Vec<serde_json::Value> = match given.strip_prefix('@') {
+        Some(path) => match json_of(Path::new(path))? {
+            serde_json::Value::Object(object) => {
+                return Contract::read_input(&object, table).with_context(|| format!("{path} names no input"));
+            }
+            serde_json::Value::Array(names) => names,
+            _ => bail!("{path} is no JSON list or object"),
+        },
+        None => given.split(',').map(str::trim).filter(|name| !name.is_empty()).map(serde_json::Value::from).collect(),
     };
     ensure!(!names.is_empty(), "--features names none; `odograph features list` shows all");
-    Ok(names)
+    let object = serde_json::Map::from_iter([("features".to_owned(), serde_json::Value::Array(names))]);
+    Ok(Contract::read_input(&object, table)?)
 }
 
-fn names_of_file(path: &Path) -> anyhow::Result<Vec<String>> {
+fn json_of(path: &Path) -> anyhow::Result<serde_json::Value> {
     let text = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-    let json: serde_json::Value = serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", path.display()))?;
-    let list = match json {
-        serde_json::Value::Object(mut object) => match object.remove("features") {
-            Some(list) => list,
-            None => bail!("{} has no \"features\"", path.display()),
-        },
-        list => list,
-    };
-    serde_json::from_value(list).with_context(|| format!("the features of {} are no list of names", path.display()))
+    serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", path.display()))
 }
 
 #[cfg(test)]
@@ -259,18 +228,26 @@ vehicle_id,recorded_at,engine_speed_rpm,engine_speed_rpm.delta,coolant_temperatu
         assert_eq!(std::fs::read_to_string(out).unwrap().lines().count(), 2);
     }
 
+    fn wanted_names(given: &str) -> anyhow::Result<Vec<String>> {
+        Ok(wanted(given, &SignalTable::default())?.names())
+    }
+
     #[test]
     fn names_come_from_a_list_or_from_a_contract() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("contract.json");
         for text in [r#"{"name": "engine", "features": ["gear", "hour_sin"]}"#, r#"["gear", "hour_sin"]"#] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(feature_names(&format!("@{}", path.display())).unwrap(), ["gear", "hour_sin"]);
+            assert_eq!(wanted_names(&format!("@{}", path.display())).unwrap(), ["gear", "hour_sin"]);
         }
-        assert_eq!(feature_names("gear, hour_sin,").unwrap(), ["gear", "hour_sin"]);
-        assert!(feature_names(" ").is_err());
+        assert_eq!(wanted_names("gear, hour_sin,").unwrap(), ["gear", "hour_sin"]);
+        assert!(wanted_names(" ").is_err());
         std::fs::write(&path, "{}").unwrap();
-        assert!(feature_names(&format!("@{}", path.display())).unwrap_err().to_string().contains("features"));
+        let error = wanted_names(&format!("@{}", path.display())).unwrap_err();
+        assert!(format!("{error:#}").contains("features is missing"), "{error:#}");
+        std::fs::write(&path, r#"{"window": {"steps": 2, "signals": ["gear", "speed_km_per_h"], "step": "30s"}}"#).unwrap();
+        let window = ["gear@-30s", "speed_km_per_h@-30s", "gear@-0s", "speed_km_per_h@-0s"];
+        assert_eq!(wanted_names(&format!("@{}", path.display())).unwrap(), window);
     }
 
     #[test]
@@ -282,7 +259,8 @@ vehicle_id,recorded_at,engine_speed_rpm,engine_speed_rpm.delta,coolant_temperatu
         let file = std::fs::read(folder.join("drive_autoencoder.onnx")).unwrap();
         let mut model = Model::load(&runtime, &file, &SignalTable::default()).unwrap();
         let contract = model.contract().clone();
-        assert_eq!(contract.features, names_of_file(&folder.join("features.json")).unwrap(), "make exports what it takes");
+        let asked = wanted_names(&format!("@{}", folder.join("features.json").display())).unwrap();
+        assert_eq!(contract.features, asked, "make exports what it takes");
         let mut raw = Vec::new();
         model.score(&contract.golden.rows, &mut raw).unwrap();
         assert_eq!(raw.len(), contract.golden.raw.len());

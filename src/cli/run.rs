@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::info;
+
 use super::Failure;
+use super::simulate::raise_open_files;
 use crate::domain::{SignalTable, Timestamp};
 use crate::settings::{Settings, Sources, signal_table};
 use crate::simulator::faults::Fault;
@@ -55,6 +58,7 @@ impl RunArguments {
 pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let settings = arguments.settings()?;
     logging::start(&settings.log)?;
+    allow_connections(settings.mqtt.max_connections, arguments.simulate.unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let table = Arc::new(signal_table(&settings.signals));
     let simulated = arguments.simulate;
@@ -64,6 +68,20 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
             simulate(vehicles, addresses, table, tasks);
         }
     }))
+}
+
+/// One open file per vehicle, as many as the system admits; a simulated one needs another for its own end.
+fn allow_connections(max_connections: usize, simulated: u32) {
+    /// Journal, archive, HTTP and the rest.
+    const OTHER_FILES: u64 = 1_000;
+    let wanted = max_connections as u64 + u64::from(simulated) + OTHER_FILES;
+    let possible = raise_open_files(wanted);
+    if possible < wanted {
+        info!(
+            open_files = possible,
+            max_connections, "the hard limit of open files (ulimit -Hn) admits fewer vehicles than settings do"
+        );
+    }
 }
 
 /// The fleet reports every few seconds, so that a page shows it driving soon; what goes wrong in the first minute is planned.

@@ -234,7 +234,7 @@ fn write_labels(arguments: &SimulateArguments, labels: Vec<labels::Labelled>, ta
 }
 
 /// How many files this process may have open, after asking for `wanted`.
-fn raise_open_files(wanted: u64) -> u64 {
+pub(super) fn raise_open_files(wanted: u64) -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     let possible = limit.maximum.unwrap_or(u64::MAX);

@@ -12,15 +12,21 @@ use serde_json::json;
 
 use super::alert_forms::{AlertForm, AlertHistoryForm};
 use super::api::{A_CURSOR, A_TIME, Page, vehicle_id};
+use super::forms::ReadingForm;
 use super::parameters::Parameters;
 use super::problem::Problem;
+use crate::analytics::alerting::common_cause::{FLOOD, common_causes};
 use crate::clock;
 use crate::domain::{Action, Alert, AlertId, Command, Condition, Handling, Verdict};
 use crate::fleet::{CommandFailed, Fleet};
 use crate::settings::Interval;
-use crate::storage::AlertsQuery;
+use crate::storage::{AlertsQuery, ReadingsQuery};
 
 const MOST_ALERTS: u32 = 1_000;
+/// Of a recording; the rest is found with /vehicles/{id}/readings and its cursor.
+const MOST_RECORDED: u32 = 1_000;
+const RECORDED_BEFORE: Duration = Duration::from_mins(15);
+const RECORDED_AFTER: Duration = Duration::from_mins(5);
 /// Names and notes that are kept with an alert.
 const MAX_NAME_CHARACTERS: usize = 128;
 const MAX_NOTE_CHARACTERS: usize = 2_000;
@@ -38,7 +44,7 @@ struct CommandForm {
     to: Option<String>,
     /// Silence: for how long.
     duration: Option<Interval>,
-    /// Resolve: confirmed or false_alarm.
+    /// Resolve: `confirmed` or `false_alarm`.
     verdict: Option<String>,
 }
 
@@ -71,6 +77,42 @@ pub async fn show(State(fleet): State<Fleet>, Path(id): Path<String>, parameters
     Ok(Json(shown).into_response())
 }
 
+/// Open alerts of many vehicles that have one cause.
+pub async fn groups(State(fleet): State<Fleet>, parameters: Parameters) -> Result<Response, Problem> {
+    parameters.only(&[])?;
+    let open = fleet.open_alerts();
+    let groups = common_causes(open.iter().map(|alert| &**alert), &FLOOD);
+    let forms = groups.iter().map(|group| {
+        json!({
+            "alert_key": group.key.as_str(),
+            "severity": group.severity.code(),
+            "first_opened_at": group.first_opened_at,
+            "last_opened_at": group.last_opened_at,
+            "vehicles": group.vehicles,
+            "alert_ids": group.members.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    });
+    Ok(Json(json!({"groups": forms.collect::<Vec<_>>()})).into_response())
+}
+
+/// The flight recorder: what the vehicle said from a while before the alert opened until a while after it was last seen.
+pub async fn recording(State(fleet): State<Fleet>, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
+    parameters.only(&[])?;
+    let alert = find(&fleet, &id).await?;
+    let query = ReadingsQuery {
+        vehicle_id: alert.vehicle_id.clone(),
+        from: Some(alert.opened_at.minus(RECORDED_BEFORE)),
+        to: Some(alert.last_seen_at.plus(RECORDED_AFTER)),
+        after: None,
+        limit: MOST_RECORDED,
+    };
+    let page = fleet.readings(&query).await?;
+    let readings = page.as_ref().map_or(&[][..], |page| &page.readings);
+    let forms: Vec<_> = readings.iter().map(|assessment| ReadingForm::new(assessment, fleet.table())).collect();
+    let next_cursor = page.as_ref().and_then(|page| page.next).map(|cursor| cursor.to_string());
+    Ok(Json(Page { name: "readings", forms: &forms, next_cursor: &next_cursor }).into_response())
+}
+
 pub async fn command(
     State(fleet): State<Fleet>,
     Path((id, action)): Path<(String, String)>,
@@ -84,8 +126,8 @@ pub async fn command(
     };
     let now = clock::now();
     let action = form.action(&action, now)?;
-    let by = form.text(form.by.as_ref(), "by", MAX_NAME_CHARACTERS)?.unwrap_or_else(|| NOBODY.into());
-    let note = form.text(form.note.as_ref(), "note", MAX_NOTE_CHARACTERS)?;
+    let by = CommandForm::text(form.by.as_ref(), "by", MAX_NAME_CHARACTERS)?.unwrap_or_else(|| NOBODY.into());
+    let note = CommandForm::text(form.note.as_ref(), "note", MAX_NOTE_CHARACTERS)?;
     let alert = find(&fleet, &id).await?;
     let command = Command { vehicle_id: alert.vehicle_id, alert_id: alert.alert_id, action, by, note, at: now };
     let obeyed = fleet.command(command).await?;
@@ -105,7 +147,7 @@ impl CommandForm {
         match name {
             "acknowledge" => Ok(Action::Acknowledge),
             "assign" => {
-                let to = self.text(self.to.as_ref(), "to", MAX_NAME_CHARACTERS)?;
+                let to = Self::text(self.to.as_ref(), "to", MAX_NAME_CHARACTERS)?;
                 Ok(Action::Assign { to: to.ok_or_else(|| bad_command("assign needs `to`, the name of a person or team"))? })
             }
             "silence" => {
@@ -128,7 +170,7 @@ impl CommandForm {
         }
     }
 
-    fn text(&self, value: Option<&String>, field: &str, most: usize) -> Result<Option<Box<str>>, Problem> {
+    fn text(value: Option<&String>, field: &str, most: usize) -> Result<Option<Box<str>>, Problem> {
         let Some(value) = value else { return Ok(None) };
         let length = value.chars().count();
         // PostgreSQL refuses the character 0 for ever.

@@ -15,6 +15,7 @@ use super::vehicle_records;
 use crate::clock;
 use crate::domain::{Reason, VehicleId};
 use crate::fleet::Fleet;
+use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::storage::{QuarantineCursor, QuarantineQuery, ReadingsQuery};
 
 const MOST_VEHICLES: u32 = 10_000;
@@ -25,21 +26,24 @@ const MOST_QUARANTINED: u32 = 100;
 pub(super) const A_TIME: &str = "an RFC 3339 time such as 2026-11-24T03:17:00Z";
 pub(super) const A_CURSOR: &str = "a cursor that this address gave out as `next_cursor`";
 
-pub fn router(fleet: Fleet) -> Router {
+pub fn router(fleet: Fleet, replay: QuarantineReplay) -> Router {
     Router::new()
         .route("/vehicles", get(vehicles))
         .route("/vehicles/import", post(vehicle_records::import))
         .route("/vehicles/{id}", get(vehicle).put(vehicle_records::put))
         .route("/vehicles/{id}/readings", get(readings))
         .route("/alerts", get(alerts::list))
+        .route("/alerts/groups", get(alerts::groups))
         .route("/alerts/{id}", get(alerts::show))
+        .route("/alerts/{id}/recording", get(alerts::recording))
         .route("/alerts/{id}/{action}", post(alerts::command))
         .route("/quarantine", get(quarantine))
         .route("/quarantine/{id}/payload", get(quarantined_payload))
         .fallback(async || {
-            Problem::not_found("no such address; there are /vehicles, /vehicles/{id}, /vehicles/{id}/readings, /alerts, /alerts/{id}, /quarantine")
+            Problem::not_found("no such address; there are /vehicles, /vehicles/{id}, /vehicles/{id}/readings, /alerts, /alerts/{id}, /quarantine, /quarantine/replay")
         })
         .with_state(fleet)
+        .route("/quarantine/replay", post(super::quarantine::replay).with_state(replay))
 }
 
 async fn vehicles(State(fleet): State<Fleet>, parameters: Parameters) -> Result<Response, Problem> {

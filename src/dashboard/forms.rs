@@ -6,7 +6,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::alert_forms::AlertForm;
-use crate::domain::{Assessment, Position, Reading, SignalTable, Timestamp, VehicleId, VehicleRecord};
+use crate::domain::{Assessment, Position, Quality, Reading, SignalTable, Timestamp, VehicleId, VehicleRecord};
 use crate::fleet::Vehicle;
 use crate::storage::QuarantinedMessage;
 
@@ -16,6 +16,8 @@ pub struct VehicleForm<'a> {
     #[serde(flatten)]
     moment: MomentForm<'a>,
     state: &'static str,
+    /// Readings that it numbered and that never came.
+    lost_before_us: u64,
     open_alerts: Vec<AlertForm<'a>>,
     /// `None`: nobody registered it; its class is unknown.
     record: Option<&'a VehicleRecord>,
@@ -53,6 +55,8 @@ struct MomentForm<'a> {
     scores: Vec<ScoreForm<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_scored: Option<&'static str>,
+    #[serde(skip_serializing_if = "Quality::is_good")]
+    quality: Quality,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<FindingForm<'a>>,
 }
@@ -123,6 +127,7 @@ impl<'a> VehicleForm<'a> {
             vehicle_id: &vehicle.vehicle_id,
             moment: vehicle.newest.as_ref().map_or_else(MomentForm::default, |newest| MomentForm::new(newest, table)),
             state: vehicle.state.code(),
+            lost_before_us: vehicle.newest.as_ref().map_or(0, |newest| newest.lost_before_us),
             open_alerts: vehicle.open_alerts.iter().map(|alert| AlertForm::new(alert)).collect(),
             record: vehicle.record.as_deref(),
         }
@@ -173,6 +178,7 @@ impl<'a> MomentForm<'a> {
             score: assessment.score(),
             scores: scores.collect(),
             not_scored: assessment.not_scored.map(crate::domain::NotScored::code),
+            quality: assessment.quality,
             findings: findings.collect(),
         }
     }

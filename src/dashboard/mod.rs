@@ -12,6 +12,7 @@ mod live_forms;
 mod map;
 mod parameters;
 mod problem;
+mod quarantine;
 #[cfg(test)]
 mod tests;
 mod vehicle_records;
@@ -34,6 +35,7 @@ pub use self::map::Map;
 
 use self::problem::Problem;
 use crate::fleet::Fleet;
+use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::tasks::Tasks;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,6 +47,7 @@ const MOST_REQUESTS: usize = 256;
 /// What the routes need. `ready` gives the reasons why not; none: ready.
 pub struct Parts {
     pub fleet: Fleet,
+    pub replay: QuarantineReplay,
     pub fences: Fences,
     pub map: Map,
     pub address: SocketAddr,
@@ -68,7 +71,8 @@ pub fn router(parts: Parts, uplink: Router) -> Router {
     let guard = guard::Guard::new(parts.address);
     let questions = Arc::new(Semaphore::new(MOST_REQUESTS));
     let shared: Shared = Arc::new(parts);
-    let (fleet, fences, map) = (shared.fleet.clone(), shared.fences.clone(), shared.map.clone());
+    let (fleet, replay) = (shared.fleet.clone(), shared.replay.clone());
+    let (fences, map) = (shared.fences.clone(), shared.map.clone());
     let live = live_channel::router(fleet.clone(), shared.tasks.clone());
     Router::new()
         .route("/", get(assets::index))
@@ -78,7 +82,7 @@ pub fn router(parts: Parts, uplink: Router) -> Router {
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(shared)
-        .nest("/api/v1", api::router(fleet).merge(fences::router(fences)).merge(map::router(map)).merge(live))
+        .nest("/api/v1", api::router(fleet, replay).merge(fences::router(fences)).merge(map::router(map)).merge(live))
         .fallback(async || Problem::not_found("no such address; the API is below /api/v1"))
         .method_not_allowed_fallback(async |method: Method| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))

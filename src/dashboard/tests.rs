@@ -11,10 +11,13 @@ use super::*;
 use crate::analytics::alerting::CommandRefused;
 use crate::analytics::lane::Obeyed;
 use crate::domain::{
-    AlertEvent, Assessment, Change, Command, Condition, Handling, Ignition, ModelScore, Position, Quarantined, Reading,
-    SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
+    AlertEvent, Assessment, Change, Command, Condition, Delivery, Handling, Ignition, ModelScore, Outcome, Position,
+    PositionVerdict, Quality, Quarantined, Reading, SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId,
+    signal,
 };
 use crate::fleet::{CommandFailed, Commands, FleetParts};
+use crate::ingest::quarantine_replay::QuarantineReplay;
+use crate::ingest::{Inlet, Intake};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{ArchiveRecord, SqliteArchive, VehicleRegister};
@@ -28,7 +31,6 @@ struct Server {
     archive: SqliteArchive,
     live: Arc<LiveState>,
     open_alerts: Arc<OpenAlerts>,
-    alert_feed: Arc<AlertFeed>,
     problem: Arc<Mutex<Option<String>>>,
 }
 
@@ -54,7 +56,7 @@ async fn a_server() -> Server {
         fleet: Fleet::new(FleetParts {
             live: Arc::clone(&live),
             open_alerts: Arc::clone(&open_alerts),
-            alert_feed: Arc::clone(&alert_feed),
+            alert_feed,
             commands: Commands::new({
                 let open_alerts = Arc::clone(&open_alerts);
                 move |command| std::future::ready(acknowledged(&open_alerts, &command))
@@ -69,6 +71,10 @@ async fn a_server() -> Server {
             put: Arc::new(|text| Box::pin(std::future::ready(Err(FencesRefused::Mistakes(text))))),
         },
         map: Map::new(&settings::Page::default(), None),
+        replay: QuarantineReplay::new(
+            Arc::new(Intake::new(keeping(), Arc::default(), &settings::Ingest::default())),
+            archive.clone(),
+        ),
         address,
         tasks: tasks.clone(),
         ready: Box::new({
@@ -79,7 +85,25 @@ async fn a_server() -> Server {
     };
     let router = router(parts, axum::Router::new());
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
-    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, alert_feed, problem }
+    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, problem }
+}
+
+/// Lanes that make everything durable at once.
+fn keeping() -> Inlet {
+    let keep = |delivery: Delivery| {
+        let accepted = u32::try_from(delivery.readings.len()).unwrap();
+        delivery.receipt.keep(Outcome { accepted, duplicates: 0 });
+    };
+    Inlet::new(
+        move |delivery| {
+            keep(delivery);
+            std::future::ready(Ok(()))
+        },
+        move |delivery| {
+            keep(delivery);
+            Ok(())
+        },
+    )
 }
 
 /// In place of a lane, which has tests of its own.
@@ -141,6 +165,8 @@ fn a_reading_at(recorded_at: Timestamp) -> Assessment {
         timing: Timing::Late,
         scores: vec![ModelScore { model: "forest".into(), version: "1".into(), score: 0.2, raw: 0.6, tail_probability: 0.8 }],
         not_scored: None,
+        quality: Quality::default(),
+        lost_before_us: 0,
         findings: Vec::new(),
         revision: 0,
         reading: Reading {
@@ -172,6 +198,8 @@ async fn a_vehicle_is_shown_as_the_contract_says_before_and_after_a_restart() {
     let now = crate::clock::now();
     let mut newest = a_reading_at(now);
     newest.timing = Timing::InOrder;
+    newest.quality.position = Some(PositionVerdict::Jump);
+    newest.lost_before_us = 3;
     server.keeps(&newest).await;
     let from_archive = server.get("/api/v1/vehicles/truck-7").await;
     server.live.update(0, &mut vec![newest]);
@@ -182,7 +210,7 @@ async fn a_vehicle_is_shown_as_the_contract_says_before_and_after_a_restart() {
         "position": {"latitude": 49.0123, "longitude": 8.4041, "heading_deg": 271.5},
         "signals": {"speed_km_per_h": 63.2, "odometer_m": 123_456_789.25}, "extras": {"wiper": 2.0}, "ignition": "on", "score": 0.2,
         "scores": [{"model": "forest", "version": "1", "score": 0.2, "raw": 0.6, "tail_probability": 0.8}],
-        "state": "ok", "open_alerts": [], "record": null
+        "quality": {"position": "jump"}, "lost_before_us": 3, "state": "ok", "open_alerts": [], "record": null
     });
     assert_eq!(from_live.json, expected);
     let list = server.get("/api/v1/vehicles?limit=1").await;
@@ -302,6 +330,15 @@ async fn refused_messages_are_listed_counted_and_exported() {
     let exported = server.get(&format!("/api/v1/quarantine/{}/payload", message["id"])).await;
     assert_eq!((exported.status, exported.body.as_slice()), (200, payload));
     assert_eq!(server.get("/api/v1/quarantine?reason=too_old").await.json["messages"], serde_json::json!([]));
+    let replayed = server.post("/api/v1/quarantine/replay", r#"{"reason":"json_syntax"}"#).await;
+    let expected = serde_json::json!({
+        "taken": 0, "accepted": 0, "duplicates": 0, "still_refused": {"vehicle_id_invalid": 1}, "not_whole": 0, "not_replayable": 0
+    });
+    assert_eq!((replayed.status, replayed.json), (200, expected));
+    for body in ["{}", r#"{"reason":"json"}"#, r#"{"ids":[1],"cursor":"1"}"#, ""] {
+        let answer = server.post("/api/v1/quarantine/replay", body).await;
+        assert_eq!((answer.status, answer.json["code"].as_str()), (400, Some("bad_replay")), "{body}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::codes::codes;
-use super::{Finding, Reading};
+use super::{Finding, Quality, Reading};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assessment {
@@ -14,6 +14,9 @@ pub struct Assessment {
     pub scores: Vec<ModelScore>,
     /// Why no active model scored it; `None` where one did.
     pub not_scored: Option<NotScored>,
+    pub quality: Quality,
+    /// Readings that its vehicle had numbered and that had not come by then.
+    pub lost_before_us: u64,
     /// Of rules, fences and models; only those at or beyond their limits.
     pub findings: Vec<Finding>,
     /// Of the configuration that assessed it.
@@ -50,6 +53,8 @@ pub enum Timing {
 pub enum NotScored {
     NoModel,
     Future,
+    /// The vehicle's clock stands: nobody knows when it was.
+    ClockFrozen,
     /// Late, and older than what the window still holds.
     BeforeWindow,
     TooFewReadings,
@@ -72,6 +77,7 @@ codes!(Timing { InOrder = "in_order", Late = "late", Delayed = "delayed", Future
 codes!(NotScored {
     NoModel = "no_model",
     Future = "future",
+    ClockFrozen = "clock_frozen",
     BeforeWindow = "before_window",
     TooFewReadings = "too_few_readings",
     TooManyMissing = "too_many_missing",

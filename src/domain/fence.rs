@@ -5,6 +5,8 @@
 
 mod area;
 pub mod plane;
+#[cfg(test)]
+mod tests;
 mod topology;
 
 use std::fmt;
@@ -178,38 +180,5 @@ impl Policy {
     pub fn is_for(&self, class: &Class, groups: &[Label]) -> bool {
         let names = |label: &Label| label.as_str() == class.as_str() || groups.contains(label);
         self.groups.is_empty() || self.groups.iter().any(names)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fence_is_for_groups_and_classes_alike() {
-        let label = |text: &str| Label::new(text).unwrap();
-        let policy = Policy {
-            on_enter: true,
-            on_exit: false,
-            dwell: None,
-            max_speed_km_per_h: None,
-            groups: vec![label("heavy_truck"), label("north")],
-            severity: Severity::Warning,
-        };
-        assert!(policy.is_for(&Class::new(label("heavy_truck")), &[]));
-        assert!(policy.is_for(&Class::default(), &[label("south"), label("north")]));
-        assert!(!policy.is_for(&Class::default(), &[label("south")]));
-    }
-
-    #[test]
-    fn circles_and_corridors_that_cannot_be_are_refused() {
-        let place = |longitude, latitude| Place { longitude, latitude };
-        assert!(Stroke::circle(place(8.4, 49.0), f64::NAN).is_err());
-        assert!(Stroke::circle(place(8.4, 49.0), 0.0).unwrap_err().to_string().contains("0 m"));
-        assert!(Stroke::circle(place(8.4, 91.0), 50.0).is_err());
-        assert!(Stroke::corridor(vec![vec![place(8.4, 49.0); 3]], 50.0).is_err(), "a line without length");
-        let over = Stroke::corridor(vec![vec![place(179.0, 1.0), place(-179.0, 1.0)]], 50.0).unwrap_err();
-        assert!(over.to_string().contains("antimeridian"), "{over}");
-        assert!(Stroke::corridor(vec![vec![place(8.4, 49.0), place(8.5, 49.0)]], 50.0).is_ok());
     }
 }

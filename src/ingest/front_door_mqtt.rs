@@ -8,9 +8,7 @@
 //! connection waits for one group commit per message.
 
 use std::future::Future;
-use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream as StdTcpStream};
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +31,7 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::intake::{Intake, Message, NotPromised};
+use super::shared_socket::SharedSocket;
 use crate::domain::{Reason, Source, VehicleId};
 use crate::settings;
 use crate::wire::Refusal;
@@ -128,13 +127,13 @@ impl Door {
     pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let Ok(Some(speaks_v5)) = timeout(CONNECT_TIMEOUT, speaks_v5(&stream)).await else { return };
         // Before anything is said, so that nothing waits for a delayed acknowledgement of TCP.
-        let connection = stream.set_nodelay(true).and_then(|()| Connection::of(&stream, speaks_v5));
-        let connection = match connection {
-            Ok(connection) => Arc::new(connection),
-            Err(error) => return debug!(%error, "connection was gone before it began"),
-        };
+        if let Err(error) = stream.set_nodelay(true) {
+            return debug!(%error, "connection was gone before it began");
+        }
+        let socket = SharedSocket::new(stream);
+        let connection = Arc::new(Connection::of(socket.clone(), speaks_v5));
         let handler = ClientHandler::new(
-            BrokerTransport::tcp(stream),
+            BrokerTransport::WebSocket(Box::new(socket)),
             peer,
             Arc::clone(if speaks_v5 { &self.config_v5 } else { &self.config_v3 }),
             Arc::clone(&self.router),
@@ -171,11 +170,10 @@ impl Door {
 /// Says why there is no room, to a client that has said who it is.
 pub(super) async fn refuse_for_quota(stream: TcpStream) {
     let Ok(Some(speaks_v5)) = timeout(CONNECT_TIMEOUT, speaks_v5(&stream)).await else { return };
-    let Ok(connection) = Connection::of(&stream, speaks_v5) else { return };
+    let connection = Connection::of(SharedSocket::new(stream), speaks_v5);
     // 3.1.1 has no better word than "server unavailable".
     let connack: &[u8] = if speaks_v5 { &[0x20, 3, 0, code::QUOTA_EXCEEDED, 0] } else { &[0x20, 2, 0, 3] };
-    drop(stream);
-    connection.say_and_close(connack);
+    connection.socket.say_and_close(connack);
     connection.drain().await;
 }
 
@@ -206,15 +204,14 @@ async fn speaks_v5(stream: &TcpStream) -> Option<bool> {
 
 /// The same socket as the crate's, to say what it cannot and to make sure that it says nothing more.
 struct Connection {
-    socket: StdTcpStream,
+    socket: SharedSocket,
     speaks_v5: bool,
     ended: AtomicBool,
 }
 
 impl Connection {
-    fn of(stream: &TcpStream, speaks_v5: bool) -> io::Result<Self> {
-        let socket = StdTcpStream::from(stream.as_fd().try_clone_to_owned()?);
-        Ok(Self { socket, speaks_v5, ended: AtomicBool::new(false) })
+    const fn of(socket: SharedSocket, speaks_v5: bool) -> Self {
+        Self { socket, speaks_v5, ended: AtomicBool::new(false) }
     }
 
     /// Disconnects. Whatever the crate writes afterwards fails, which is how it notices.
@@ -224,7 +221,7 @@ impl Connection {
         if !self.ended.swap(true, Ordering::Relaxed) {
             let disconnect = [0xe0, 1, code];
             // In 3.1.1 only a client can say it.
-            self.say_and_close(if self.speaks_v5 { &disconnect } else { &[] });
+            self.socket.say_and_close(if self.speaks_v5 { &disconnect } else { &[] });
         }
     }
 
@@ -232,19 +229,10 @@ impl Connection {
         self.ended.load(Ordering::Relaxed)
     }
 
-    fn say_and_close(&self, packet: &[u8]) {
-        // A peer that reads nothing does not hear it: the socket does not block.
-        let _unheard = (&self.socket).write_all(packet);
-        let _already_gone = self.socket.shutdown(Shutdown::Write);
-    }
-
     /// Reads what is still coming, so that closing is no reset.
     async fn drain(&self) {
-        let again = self.socket.try_clone().and_then(TcpStream::from_std);
-        if let Ok(stream) = again {
-            let mut rest = stream.take(DRAINED_BYTES);
-            let _patience_ended = timeout(DRAIN_TIMEOUT, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
-        }
+        let mut rest = self.socket.clone().take(DRAINED_BYTES);
+        let _patience_ended = timeout(DRAIN_TIMEOUT, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
     }
 }
 

@@ -129,6 +129,24 @@ impl Intake {
         Ok(pending)
     }
 
+    /// Like [`Intake::begin`], for a message whose element `index` was refused before. If it still is, nothing is handed on and
+    /// today's reason comes back; else its readings are, and nothing of it is quarantined again.
+    ///
+    /// # Errors
+    /// As [`Intake::begin`].
+    pub async fn begin_again(&self, message: &Message<'_>, index: u32) -> Result<Result<Pending, Reason>, NotPromised> {
+        let (mut delivery, mut pending) = self.prepare(message);
+        let whole = delivery.readings.is_empty().then(|| delivery.quarantined.first()).flatten();
+        let refused = whole.or_else(|| delivery.quarantined.iter().find(|one| one.index == index));
+        if let Some(refused) = refused {
+            return Ok(Err(refused.reason));
+        }
+        delivery.quarantined.clear();
+        pending.quarantined.clear();
+        (self.inlet.deliver)(delivery).await?;
+        Ok(Ok(pending))
+    }
+
     /// Like [`Intake::begin`], but does not wait.
     ///
     /// # Errors

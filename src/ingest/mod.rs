@@ -10,6 +10,8 @@ mod front_door_mqtt;
 #[cfg(test)]
 mod front_door_tests;
 pub mod intake;
+pub mod quarantine_replay;
+mod shared_socket;
 pub mod subscriber;
 #[cfg(test)]
 mod subscriber_tests;

@@ -209,7 +209,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Reading, SignalValues, Timestamp};
+    use crate::domain::{Quality, Reading, SignalValues, Timestamp};
 
     fn at(vehicle_id: &str, recorded_at: i64, arrival: u64) -> Assessment {
         Assessment {
@@ -217,6 +217,8 @@ mod tests {
             timing: Timing::InOrder,
             scores: Vec::new(),
             not_scored: None,
+            quality: Quality::default(),
+            lost_before_us: 0,
             findings: Vec::new(),
             revision: 0,
             reading: Reading {

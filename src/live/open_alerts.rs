@@ -20,7 +20,11 @@ struct Open {
 impl OpenAlerts {
     /// Takes over a change, unless a newer one is known: changes may come again.
     pub fn apply(&self, event: &AlertEvent) {
-        let alert = &event.alert;
+        self.take(&event.alert);
+    }
+
+    /// Takes over an alert as the last run left it, or as a change left it.
+    pub fn take(&self, alert: &Alert) {
         let mut open = self.0.write().expect("no holder panics");
         match open.alerts.get(&alert.alert_id) {
             Some(known) if known.revision >= alert.revision => {}

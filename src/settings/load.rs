@@ -217,10 +217,10 @@ fn suggest(defaults: &Table, path: &[String]) -> String {
 fn collect_keys(table: &Table, prefix: &str, into: &mut Vec<String>) {
     for (key, value) in table {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        match value {
-            Value::Table(inner) => collect_keys(inner, &path, into),
-            _ => into.push(path),
+        if let Value::Table(inner) = value {
+            collect_keys(inner, &path, into);
         }
+        into.push(path);
     }
 }
 

@@ -30,6 +30,7 @@ pub struct Settings {
     pub broker: Broker,
     pub ingest: Ingest,
     pub analytics: Analytics,
+    pub fences: Fences,
     pub journal: Journal,
     pub archive: Archive,
     pub live: Live,
@@ -37,7 +38,6 @@ pub struct Settings {
     pub page: Page,
     pub log: Log,
     pub rules: Rules,
-    pub fences: Fences,
     /// Signals beyond the built-in table, and `hold` for those of it.
     pub signals: Vec<SignalSetting>,
 }
@@ -108,6 +108,24 @@ pub struct Analytics {
     pub onnxruntime: PathBuf,
     /// Changed vehicles are saved this often.
     pub checkpoint_every: Interval,
+    pub alert: ModelAlert,
+}
+
+/// When a model whose contract has no limits of its own raises an alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelAlert {
+    /// A reading raises where so few held-out normal readings, or fewer, score as high. A model that was calibrated on too few readings
+    /// to tell such a probability never alerts.
+    pub open_tail_probability: f64,
+    /// An alert is held until the tail probability is above this.
+    pub close_tail_probability: f64,
+    /// It opens when `raised` of the last `of` scored readings raised.
+    pub raised: u8,
+    pub of: u8,
+    /// It closes after this long without a raised or holding reading, and at least `calm_readings` calm ones.
+    pub calm_for: Interval,
+    pub calm_readings: u8,
 }
 
 /// Areas on the map with a policy.
@@ -156,7 +174,7 @@ pub struct Fleet {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Page {
-    /// Address of a MapLibre style. Empty: the background that is part of the page.
+    /// Address of a `MapLibre` style. Empty: the background that is part of the page.
     pub map_style: String,
     /// Where that style's tiles, glyphs and sprites come from, if not from its own origin.
     pub map_origins: Vec<String>,
@@ -189,6 +207,15 @@ impl Settings {
         };
         check(self.analytics.batch_max >= 1, "`analytics.batch_max` is 0; at least one message must fit a batch");
         check(self.analytics.inbox >= 1, "`analytics.inbox` is 0; at least one message must be able to wait");
+        let ModelAlert { open_tail_probability: open, close_tail_probability: close, raised, of, .. } = self.analytics.alert;
+        check(
+            open > 0.0 && open <= close && close < 1.0,
+            "`analytics.alert`: 0 < open_tail_probability <= close_tail_probability < 1 does not hold",
+        );
+        check(
+            (1..=64).contains(&of) && (1..=of).contains(&raised),
+            "`analytics.alert`: `raised` is 1 to `of`, and `of` at most 64",
+        );
         check(self.archive.batch_max >= 1, "`archive.batch_max` is 0; at least one record must fit a transaction");
         check(self.live.max_vehicles >= 1, "`live.max_vehicles` is 0; at least one vehicle must be shown");
         check(self.mqtt.max_connections >= 1, "`mqtt.max_connections` is 0; no vehicle could connect");
@@ -243,6 +270,7 @@ impl Default for Settings {
             broker: Broker::default(),
             ingest: Ingest::default(),
             analytics: Analytics::default(),
+            fences: Fences::default(),
             journal: Journal::default(),
             archive: Archive::default(),
             live: Live::default(),
@@ -250,7 +278,6 @@ impl Default for Settings {
             page: Page::default(),
             log: Log::default(),
             rules: Rules::default(),
-            fences: Fences::default(),
             signals: Vec::new(),
         }
     }
@@ -298,6 +325,22 @@ impl Default for Analytics {
             models: Vec::new(),
             onnxruntime: PathBuf::new(),
             checkpoint_every: Interval::from_secs(10),
+            alert: ModelAlert::default(),
+        }
+    }
+}
+
+impl Default for ModelAlert {
+    /// A vehicle that reports every 30 s sends 2,880 readings a day: a probability of 1e-5 is one in 35 vehicle-days, and three of five
+    /// readings beyond it are far rarer as far as they are independent.
+    fn default() -> Self {
+        Self {
+            open_tail_probability: 1e-5,
+            close_tail_probability: 1e-3,
+            raised: 3,
+            of: 5,
+            calm_for: Interval::from_secs(300),
+            calm_readings: 3,
         }
     }
 }

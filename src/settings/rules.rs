@@ -99,8 +99,10 @@ fn read_severity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Severity,
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "what was written is read")]
 mod tests {
     use super::*;
+    use crate::settings::{Settings, SettingsError, Sources};
 
     #[test]
     fn names_that_no_rule_has_are_mistakes_with_a_suggestion() {
@@ -115,5 +117,36 @@ mod tests {
         assert!(problems[0].contains("did you mean `overheating`?"), "{problems:?}");
         assert!(problems[1].contains("did you mean `limit`?"), "{problems:?}");
         assert!(problems[2].contains("rules.overheating.class.van.clos"), "{problems:?}");
+    }
+
+    fn loaded(text: &str) -> Result<Settings, SettingsError> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("odograph.toml");
+        std::fs::write(&file, text).unwrap();
+        let environment = vec![("ODOGRAPH__RULES__OVERHEATING__CLOSE".to_owned(), "99".to_owned())];
+        Settings::load(&Sources { file: Some(file), environment, ..Sources::default() })
+    }
+
+    #[test]
+    fn a_file_sets_thresholds_for_all_and_for_classes_that_only_it_knows() {
+        let text = "[rules]\ndisabled = [\"over_speed\"]\n[rules.overheating]\nlimit = 108\nseverity = \"critical\"\n\
+                    [rules.overheating.class.bus]\nlimit = 104.5\n";
+        let rules = loaded(text).unwrap().rules;
+        let overheating = &rules.rules["overheating"];
+        assert_eq!((overheating.severity, rules.disabled.len()), (Severity::Critical, 1));
+        assert_eq!((overheating.thresholds["limit"], overheating.thresholds["close"]), (108.0, 99.0));
+        assert_eq!(overheating.class.keys().collect::<Vec<_>>(), ["bus"], "the shipped classes of this rule are replaced");
+        assert_eq!(overheating.class["bus"]["limit"], 104.5);
+        assert_eq!(rules.rules.len(), RULES.len());
+    }
+
+    #[test]
+    fn mistakes_in_a_file_are_named_with_what_was_meant() {
+        let mistakes = |text| loaded(text).unwrap_err().to_string();
+        assert!(mistakes("[rules.overheatin]\nlimit = 1.0\n").contains("did you mean `rules.overheating"));
+        assert!(mistakes("[rules.overheating]\nlimt = 1.0\n").contains("did you mean `rules.overheating.limit`?"));
+        assert!(mistakes("[rules.overheating.class.bus]\nlimt = 1.0\n").contains("did you mean `limit`?"));
+        assert!(mistakes("[rules.overheating]\nseverity = \"bad\"\n").contains("info, warning, critical"));
+        assert!(mistakes("[rules.overheating]\nlimit = \"hot\"\n").contains("rules.overheating.limit"));
     }
 }

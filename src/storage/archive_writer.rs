@@ -245,6 +245,8 @@ mod tests {
                 timing: assessment.timing,
                 scores: &[],
                 not_scored: assessment.not_scored,
+                quality: assessment.quality,
+                lost_before_us: 0,
                 findings: &[],
                 revision: 0,
             };

@@ -10,6 +10,6 @@ pub use error::ArchiveError;
 pub use sqlite::{
     AlertCursor, AlertHistory, AlertsPage, AlertsQuery, ArchiveRecord, ExportedPayload, QuarantineCursor, QuarantinePage,
     QuarantineQuery, QuarantinedMessage, ReadingCursor, ReadingsPage, ReadingsQuery, SqliteArchive, Stored, StoredConfiguration,
-    file_of,
+    Walk, file_of,
 };
 pub use vehicle_register::{CsvError, RegisterError, VehicleRegister, read_vehicles_csv};

@@ -5,6 +5,7 @@
 //! a Feature, are kept and go out again; a property that is nearly one of ours is refused, for a misspelt limit would never be heard of.
 //! Altitudes and members of the collection are not kept.
 
+mod files;
 mod policy;
 mod write;
 
@@ -18,6 +19,7 @@ use serde_json::value::RawValue;
 use crate::domain::fence::{Area, Place, Polygon, Shape, Stroke};
 use crate::domain::{Fence, FenceId};
 
+pub use files::{FenceFilesError, FileMistake, read_files};
 pub use write::write;
 
 /// One fence that cannot be: where, and why.

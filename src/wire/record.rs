@@ -13,8 +13,8 @@ use super::reading::{
     ignition_from_proto, position_from_proto, reading_to_proto, signals_from_proto, timestamp_from_proto, timestamp_to_proto,
 };
 use crate::domain::{
-    AlertEvent, AlertKey, Assessment, Finding, ModelScore, NotScored, Quarantined, Reading, Reason, RejectedSignal, Rejection,
-    Severity, SignalTable, Source, Timing, VehicleId,
+    AlertEvent, AlertKey, Assessment, Finding, ModelScore, NotScored, PositionVerdict, Quality, Quarantined, Reading, Reason,
+    RejectedSignal, Rejection, Severity, SignalTable, Source, Timing, VehicleId,
 };
 
 /// One record of the journal.
@@ -41,6 +41,8 @@ pub struct Assessed<'a> {
     pub timing: Timing,
     pub scores: &'a [ModelScore],
     pub not_scored: Option<NotScored>,
+    pub quality: Quality,
+    pub lost_before_us: u64,
     pub findings: &'a [Finding],
     pub revision: u64,
 }
@@ -95,6 +97,8 @@ impl RecordEncoder {
             value: finding.value,
             limit: finding.limit,
         }));
+        into.quality = (!from.quality.is_good()).then(|| quality_to_proto(&from.quality));
+        into.lost_before_us = from.lost_before_us;
         into.revision = from.revision;
         self.record.encode(out).expect("a Vec grows as needed");
     }
@@ -196,8 +200,11 @@ fn assessment_from_proto(from: journal::Assessment, arrival: u64, table: &Signal
         let key = AlertKey::from_stored(&finding.key);
         Ok(Finding { key, severity, is_raised: finding.raised, value: finding.value, limit: finding.limit })
     });
+    let quality = from.quality.as_ref().map(quality_from_proto).transpose()?.unwrap_or_default();
     Ok(Assessment {
         arrival,
+        quality,
+        lost_before_us: from.lost_before_us,
         timing,
         scores: scores.collect(),
         findings: findings.collect::<Result<_, RecordError>>()?,
@@ -218,6 +225,28 @@ fn assessment_from_proto(from: journal::Assessment, arrival: u64, table: &Signal
             extras,
             rejected: rejected.collect::<Result<_, RecordError>>()?,
         },
+    })
+}
+
+fn quality_to_proto(from: &Quality) -> journal::Quality {
+    journal::Quality {
+        stuck: from.stuck_names().map(str::to_owned).collect(),
+        position: from.position.map_or("", PositionVerdict::code).to_owned(),
+        clock_frozen: from.is_clock_frozen,
+        sequence_conflict: from.has_sequence_conflict,
+    }
+}
+
+fn quality_from_proto(from: &journal::Quality) -> Result<Quality, RecordError> {
+    let position = match from.position.as_str() {
+        "" => None,
+        code => Some(PositionVerdict::from_code(code).ok_or_else(|| missing("quality.position"))?),
+    };
+    Ok(Quality {
+        stuck: Quality::bits_of(from.stuck.iter().map(String::as_str)),
+        position,
+        is_clock_frozen: from.clock_frozen,
+        has_sequence_conflict: from.sequence_conflict,
     })
 }
 
@@ -248,6 +277,13 @@ mod tests {
             timing: Timing::Delayed,
             scores: vec![ModelScore { model: "a".into(), version: "1".into(), score: 0.5, raw: 2.5, tail_probability: 0.5 }],
             not_scored: None,
+            quality: Quality {
+                stuck: 1 << signal::SPEED.index(),
+                position: Some(PositionVerdict::Frozen),
+                is_clock_frozen: true,
+                has_sequence_conflict: true,
+            },
+            lost_before_us: 7,
             findings: vec![Finding {
                 key: AlertKey::rule("overheating"),
                 severity: Severity::Critical,
@@ -287,6 +323,8 @@ mod tests {
                 timing: written.timing,
                 scores: &written.scores,
                 not_scored: written.not_scored,
+                quality: written.quality,
+                lost_before_us: written.lost_before_us,
                 findings: &written.findings,
                 revision: written.revision,
             };

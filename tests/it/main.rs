@@ -2,9 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod alerts;
 mod bad_input;
 mod floors;
 mod http;
 mod kill;
 mod line;
+mod order;
+mod quality;
 mod support;
+mod ways;

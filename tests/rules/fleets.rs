@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use odograph::domain::{Class, Label, Timestamp};
+use odograph::domain::{Class, Label};
 use odograph::simulator::faults::{FAULTS, Fault};
 use odograph::simulator::fleet::{Fleet, Options, blank_reading};
-use odograph::simulator::illness::{Plan, RandomFaults};
+use odograph::simulator::illness::{Episode, Plan, RandomFaults};
 use odograph::simulator::kinds::Kind;
 
 use super::*;
@@ -26,7 +26,7 @@ fn options(vehicles: u32, seed: u64, every_s: u64) -> Options {
 }
 
 /// Every vehicle of a fleet for some hours under the rules.
-fn watched<'a>(rules: &'a Rules, options: &Options, hours: u64) -> Vec<(Watch<'a>, Option<(Timestamp, Option<Timestamp>)>)> {
+fn watched<'a>(rules: &'a Rules, options: &Options, hours: u64) -> Vec<(Watch<'a>, Option<Episode>)> {
     let Fleet { world, vehicles } = Fleet::new(options);
     let end = options.start.plus(Duration::from_hours(hours));
     let mut reading = blank_reading();
@@ -41,15 +41,15 @@ fn watched<'a>(rules: &'a Rules, options: &Options, hours: u64) -> Vec<(Watch<'a
             reading.fingerprint = reading.compute_fingerprint();
             watch.observe(&reading);
         }
-        let illness = vehicle.episodes().next().map(|episode| (episode.onset, episode.end));
+        let illness = vehicle.episodes().next();
         (watch, illness)
     };
     vehicles.into_iter().map(watch).collect()
 }
 
-fn assert_quiet(vehicles: u32, seed: u64, every_s: u64, hours: u64) {
+fn assert_quiet(options: &Options, hours: u64) {
     let rules = shipped_rules();
-    let watched = watched(&rules, &options(vehicles, seed, every_s), hours);
+    let watched = watched(&rules, options, hours);
     let alerts: Vec<String> = watched.iter().flat_map(|(watch, _)| watch.opened().map(described)).collect();
     let readings: u64 = watched.iter().map(|(watch, _)| watch.readings).sum();
     assert!(alerts.is_empty(), "{} alerts in {readings} healthy readings:\n{}", alerts.len(), alerts.join("\n"));
@@ -57,17 +57,24 @@ fn assert_quiet(vehicles: u32, seed: u64, every_s: u64, hours: u64) {
 
 #[test]
 fn a_healthy_fleet_that_reports_every_30_s_is_quiet_for_a_day() {
-    assert_quiet(400, 11, 30, 48);
+    assert_quiet(&options(60, 11, 30), 24);
 }
 
 #[test]
 fn a_healthy_fleet_that_reports_every_5_s_is_quiet_for_a_day() {
-    assert_quiet(100, 12, 5, 24);
+    assert_quiet(&options(16, 12, 5), 24);
 }
 
 #[test]
 fn a_healthy_fleet_that_reports_every_second_is_quiet_for_hours() {
-    assert_quiet(8, 13, 1, 6);
+    assert_quiet(&options(8, 13, 1), 6);
+}
+
+#[test]
+fn a_healthy_fleet_is_quiet_in_frost_and_in_heat() {
+    for (start, seed) in [("2026-01-20T04:00:00Z", 14), ("2026-07-28T04:00:00Z", 15), ("2026-04-11T20:00:00Z", 16)] {
+        assert_quiet(&Options { start: start.parse().unwrap(), ..options(16, seed, 30) }, 24);
+    }
 }
 
 /// Kinds that rules are meant for, and the least share of planned faults that they must raise in ten hours, without trouble codes.
@@ -103,7 +110,7 @@ fn faults_that_a_rule_is_meant_for_are_raised() {
         let (mut ill, mut raised, mut raised_without_codes, mut before) = (0, 0, 0, 0);
         let mut by_rule: BTreeMap<String, u32> = BTreeMap::new();
         for (watch, illness) in watched(&rules, &options, 22) {
-            let Some((onset, end)) = illness else { continue };
+            let Some(Episode { onset, end, .. }) = illness else { continue };
             ill += 1;
             let end = end.map_or(onset.plus(Duration::from_hours(100)), |end| end.plus(Duration::from_mins(10)));
             let mut keys: Vec<&str> = watch

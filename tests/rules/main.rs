@@ -1,6 +1,6 @@
 //! What the rules say about fleets and drives: nothing where all is well, and something where a fault is one of theirs.
 
-#![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test of small numbers")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod drives;
 mod fleets;

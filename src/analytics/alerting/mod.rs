@@ -104,7 +104,7 @@ impl Episodes {
     }
 
     /// The keys that it [follows](Self::follows).
-    pub fn followed(&self) -> impl Iterator<Item = &AlertKey> {
+    pub fn followed(&self) -> impl Iterator<Item = &AlertKey> + Clone {
         self.tracks.iter().map(|track| &track.key)
     }
 

@@ -24,12 +24,11 @@ impl Tail {
     /// down), it is right: others know of it.
     pub fn event(&mut self, episodes: &mut Episodes, event: &AlertEvent) {
         let of = |event: &AlertEvent| (event.alert.alert_id, event.alert.revision);
-        if let Some(index) = self.missing.iter().position(|missing| of(missing) == of(event)) {
-            if self.missing.remove(index) == *event {
-                return;
-            }
+        let found = self.missing.iter().position(|missing| of(missing) == of(event));
+        let is_so_already = found.is_some_and(|index| self.missing.remove(index) == *event);
+        if !is_so_already {
+            episodes.apply(event);
         }
-        episodes.apply(event);
     }
 
     /// What readings said and the journal lacks, because the power went between a reading and its events: to be written now.

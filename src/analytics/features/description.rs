@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::derived::DERIVED;
+use super::derived::{DERIVED, TRACKED};
 use super::statistics::Statistic;
 use crate::domain::SignalTable;
 
@@ -36,6 +36,13 @@ pub fn describe(table: &SignalTable) -> Vec<FeatureDescription> {
             meaning: format!("change of {name} since its previous value"),
             formula: "value - previous present value, at most 10 min old".to_owned(),
         });
+        all.push(FeatureDescription {
+            name: format!("{name}.unchanged"),
+            unit: "s".to_owned(),
+            meaning: format!("driving time for which {name} has been the same to the last digit"),
+            formula: "time over 3 km/h back to the last other value, at most 10 min".to_owned(),
+        });
+        all.push(zscore(name));
         all.extend(Statistic::ALL.iter().map(|statistic| FeatureDescription {
             name: format!("{name}.{}_{{duration}}", statistic.word()),
             unit: unit_of(*statistic, unit),
@@ -49,7 +56,20 @@ pub fn describe(table: &SignalTable) -> Vec<FeatureDescription> {
         meaning: derived.meaning.to_owned(),
         formula: derived.formula.to_owned(),
     }));
+    all.extend(TRACKED.iter().map(|derived| zscore(derived.name)));
     all
+}
+
+fn zscore(name: &str) -> FeatureDescription {
+    FeatureDescription {
+        name: format!("{name}.zscore"),
+        unit: String::new(),
+        meaning: format!("distance of {name} from the vehicle's own normal, in its deviations"),
+        formula: "(value - m) / max(s, 0.001 of the plausible range, 0.001 |m|); m, s: mean and deviation of all values before this \
+                  reading with weights that halve every 30 days, without those of alerts and 30 min after; before 200 values mixed \
+                  with those of the vehicles of the same class and powertrain"
+            .to_owned(),
+    }
 }
 
 fn unit_of(statistic: Statistic, unit: &str) -> String {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::derived::{DERIVED, Derived};
+use super::derived::{DERIVED, Derived, TRACKED};
 use super::statistics::Statistic;
+use crate::analytics::profile::Quantity;
 use crate::domain::{SignalId, SignalTable};
 use crate::settings::Interval;
 
@@ -20,6 +21,15 @@ pub(super) enum Feature {
     },
     /// To the previous present value.
     Delta(SignalId),
+    /// Driving time without a change of the value.
+    Unchanged(SignalId),
+    /// Against the vehicle's normal.
+    ZScore {
+        of: Of,
+        quantity: Quantity,
+        /// The normal's deviation counts as at least this.
+        least_deviation: f64,
+    },
     Over {
         signal: SignalId,
         statistic: Statistic,
@@ -27,6 +37,22 @@ pub(super) enum Feature {
     },
     Derived(&'static Derived),
 }
+
+/// Whose value a z-score is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of {
+    Signal(SignalId),
+    Derived(&'static Derived),
+}
+
+/// Words after the dot that take no duration.
+const WITHOUT_DURATION: [&str; 3] = ["delta", "unchanged", "zscore"];
+
+/// A quantity that never moved has no deviation; a z-score then measures in thousandths of the plausible range of its signal, about the
+/// step in which sensors report it.
+const LEAST_DEVIATION_SHARE: f64 = 1e-3;
+/// The same for derived features, as a share of the normal itself.
+pub(super) const LEAST_DERIVED_DEVIATION: f64 = 1e-3;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FeatureNameError {
@@ -38,8 +64,10 @@ pub enum FeatureNameError {
     NoDuration { name: String, statistic: &'static str },
     #[error("feature {name:?}: {duration:?} is no duration between 1s and 24h, such as 30s, 5m or 1h")]
     Duration { name: String, duration: String },
-    #[error("feature {name:?}: delta compares with the previous value and takes no duration")]
-    DeltaDuration { name: String },
+    #[error("feature {name:?}: {statistic} takes no duration")]
+    NeedlessDuration { name: String, statistic: &'static str },
+    #[error("feature {name:?}: only signals and the derived features {tracked} have a normal to compare with")]
+    NoNormal { name: String, tracked: String },
 }
 
 #[expect(clippy::ref_option, reason = "called with a field of the error by the derive")]
@@ -53,6 +81,9 @@ pub(super) fn parse(name: &str, table: &SignalTable) -> Result<Feature, FeatureN
     if let Some(derived) = DERIVED.iter().find(|derived| derived.name == name) {
         return Ok(Feature::Derived(derived));
     }
+    if let Some(derived) = name.strip_suffix(".zscore").and_then(|of| DERIVED.iter().find(|derived| derived.name == of)) {
+        return tracked_zscore(name, derived);
+    }
     let (signal, statistic) = name.split_once('.').map_or((name, None), |(signal, statistic)| (signal, Some(statistic)));
     let Some(id) = table.find(signal) else {
         return Err(unknown(name, signal, statistic, table));
@@ -60,8 +91,35 @@ pub(super) fn parse(name: &str, table: &SignalTable) -> Result<Feature, FeatureN
     match statistic {
         None => Ok(Feature::Signal { signal: id, hold: table.get(id).hold }),
         Some("delta") => Ok(Feature::Delta(id)),
+        Some("unchanged") => Ok(Feature::Unchanged(id)),
+        Some("zscore") => {
+            let (low, high) = table.get(id).plausible;
+            let least_deviation = LEAST_DEVIATION_SHARE * (high - low);
+            Ok(Feature::ZScore { of: Of::Signal(id), quantity: Quantity::signal(id), least_deviation })
+        }
         Some(statistic) => parse_statistic(name, id, statistic),
     }
+}
+
+/// What to compare a feature's value with: a signal or a tracked feature, as it is or as a mean, smallest or largest value.
+#[must_use]
+pub fn quantity_of(name: &str, table: &SignalTable) -> Option<Quantity> {
+    match parse(name, table).ok()? {
+        Feature::Signal { signal, .. }
+        | Feature::Over { signal, statistic: Statistic::Mean | Statistic::Min | Statistic::Max | Statistic::Ewma, .. } => {
+            Some(Quantity::signal(signal))
+        }
+        Feature::Derived(derived) => TRACKED.iter().position(|tracked| tracked.name == derived.name).map(Quantity::tracked),
+        Feature::Delta(_) | Feature::Unchanged(_) | Feature::ZScore { .. } | Feature::Over { .. } => None,
+    }
+}
+
+fn tracked_zscore(name: &str, derived: &'static Derived) -> Result<Feature, FeatureNameError> {
+    let Some(index) = TRACKED.iter().position(|tracked| tracked.name == derived.name) else {
+        let tracked = TRACKED.map(|tracked| tracked.name).join(", ");
+        return Err(FeatureNameError::NoNormal { name: name.to_owned(), tracked });
+    };
+    Ok(Feature::ZScore { of: Of::Derived(derived), quantity: Quantity::tracked(index), least_deviation: 0.0 })
 }
 
 fn parse_statistic(name: &str, signal: SignalId, text: &str) -> Result<Feature, FeatureNameError> {
@@ -94,13 +152,15 @@ fn unknown(name: &str, signal: &str, statistic: Option<&str>, table: &SignalTabl
 
 fn unknown_statistic(name: &str, text: &str) -> FeatureNameError {
     let (word, duration) = text.rsplit_once('_').unwrap_or((text, ""));
-    if word == "delta" {
-        return FeatureNameError::DeltaDuration { name: name.to_owned() };
+    if let Some(statistic) = WITHOUT_DURATION.into_iter().find(|known| *known == word) {
+        return FeatureNameError::NeedlessDuration { name: name.to_owned(), statistic };
     }
-    let words = Statistic::ALL.iter().map(|statistic| statistic.word()).chain(["delta"]);
-    let nearest = nearest(word, words).map(|nearest| match nearest {
-        "delta" => nearest.to_owned(),
-        nearest => format!("{nearest}_{}", if duration.is_empty() { "5m" } else { duration }),
+    let words = Statistic::ALL.iter().map(|statistic| statistic.word()).chain(WITHOUT_DURATION);
+    let nearest = nearest(word, words).map(|nearest| {
+        if WITHOUT_DURATION.contains(&nearest) {
+            return nearest.to_owned();
+        }
+        format!("{nearest}_{}", if duration.is_empty() { "5m" } else { duration })
     });
     FeatureNameError::Statistic { name: name.to_owned(), statistic: text.to_owned(), nearest }
 }

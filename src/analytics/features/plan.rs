@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::name::{Feature, FeatureNameError, parse};
+use super::name::{Feature, FeatureNameError, LEAST_DERIVED_DEVIATION, Of, parse};
 use super::statistics::Span;
-use super::{PREVIOUS_MAX_AGE, derived};
+use super::{AsOf, PREVIOUS_MAX_AGE, derived};
+use crate::analytics::profile::Quantity;
 use crate::analytics::window::Window;
 use crate::domain::{SignalTable, Timestamp};
 
@@ -35,7 +36,11 @@ impl FeaturePlan {
             let reach = match feature {
                 Feature::Over { statistic, duration, .. } => statistic.reach(duration),
                 Feature::Signal { hold: Some(hold), .. } => hold,
-                Feature::Signal { hold: None, .. } | Feature::Delta(_) | Feature::Derived(_) => Duration::ZERO,
+                Feature::Signal { hold: None, .. }
+                | Feature::Delta(_)
+                | Feature::Unchanged(_)
+                | Feature::ZScore { .. }
+                | Feature::Derived(_) => Duration::ZERO,
             };
             Ok(Column { index, feature, reach })
         };
@@ -63,13 +68,14 @@ impl FeaturePlan {
         self.longest.max(PREVIOUS_MAX_AGE)
     }
 
-    /// Fills `row` with the features as of one step of the window; NaN where missing, as everything is that would need steps which
-    /// the window has lost.
+    /// Fills `row` with the features of one vehicle as of one step; NaN where missing, as everything is that would need steps which the
+    /// window has lost.
     ///
     /// # Panics
     /// Where `row` is not [`Self::width`] long.
-    pub fn fill_row(&self, window: &Window, step: usize, row: &mut [f32]) {
+    pub fn fill_row(&self, as_of: &AsOf<'_>, row: &mut [f32]) {
         assert_eq!(row.len(), self.width(), "the caller made the row for this plan");
+        let AsOf { window, step, .. } = *as_of;
         let now = window.recorded_at(step);
         let mut span = SpanOf { reach: Duration::ZERO, from: Some(step) };
         for column in &self.columns {
@@ -77,9 +83,17 @@ impl FeaturePlan {
                 span = SpanOf::new(window, now, column.reach);
             }
             let value = match column.feature {
+                // What cannot be believed counts as missing; how long it has been stuck is another question.
+                Feature::Signal { signal, .. } | Feature::Delta(signal) | Feature::Over { signal, .. }
+                    if !as_of.believes(signal) =>
+                {
+                    None
+                }
                 Feature::Signal { signal, hold } => derived::held(window, step, signal, hold).map(f64::from),
                 Feature::Delta(id) => derived::delta(window, step, id),
-                Feature::Derived(derived) => (derived.compute)(window, step),
+                Feature::Unchanged(id) => derived::unchanged_s(window, step, id),
+                Feature::ZScore { of, quantity, least_deviation } => zscore(as_of, of, quantity, least_deviation),
+                Feature::Derived(derived) => (derived.compute)(as_of),
                 Feature::Over { signal, statistic, duration } => {
                     span.from.and_then(|from| statistic.compute(Span { window, from, at: step }, signal, duration))
                 }
@@ -87,6 +101,17 @@ impl FeaturePlan {
             row[column.index] = value.map_or(f32::NAN, to_f32);
         }
     }
+}
+
+/// Distance from the normal in deviations.
+fn zscore(as_of: &AsOf<'_>, of: Of, quantity: Quantity, least_deviation: f64) -> Option<f64> {
+    let value = match of {
+        Of::Signal(id) => as_of.value(id)?,
+        Of::Derived(derived) => (derived.compute)(as_of)?,
+    };
+    let normal = as_of.profile.trusted_normal(as_of.cohort, quantity)?;
+    let least = least_deviation.max(LEAST_DERIVED_DEVIATION * normal.mean.abs()).max(f64::MIN_POSITIVE);
+    Some((value - normal.mean) / normal.deviation.max(least))
 }
 
 /// The first step of a duration, if the window still has all of it.

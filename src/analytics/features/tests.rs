@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::analytics::fixtures::{at, reading_at};
+use crate::analytics::profile::{Lesson, Profile};
 use crate::analytics::window::{Window, WindowLimits};
-use crate::domain::{Position, Reading, SignalId, SignalTable, signal};
+use crate::domain::{Position, PositionVerdict, Quality, Reading, SignalId, SignalTable, signal};
 
 const NAMES: &[&str] = &[
     "speed_km_per_h",
@@ -28,6 +29,9 @@ const NAMES: &[&str] = &[
     "hour_sin",
     "hour_cos",
     "heading_change_deg",
+    "speed_km_per_h.unchanged",
+    "speed_km_per_h.zscore",
+    "speed_change_m_per_s2",
 ];
 
 fn plan(names: &[&str]) -> FeaturePlan {
@@ -41,10 +45,14 @@ fn window_of<'a>(readings: impl IntoIterator<Item = &'a Reading>) -> Window {
     window
 }
 
+fn fill(plan: &FeaturePlan, window: &Window, step: usize, row: &mut [f32]) {
+    plan.fill_row(&AsOf { window, step, profile: &Profile::default(), cohort: None, quality: &Quality::default() }, row);
+}
+
 fn newest_row(names: &[&str], readings: &[Reading]) -> Vec<f32> {
     let (plan, window) = (plan(names), window_of(readings));
     let mut row = vec![0.0; plan.width()];
-    plan.fill_row(&window, window.len() - 1, &mut row);
+    fill(&plan, &window, window.len() - 1, &mut row);
     row
 }
 
@@ -76,6 +84,12 @@ fn a_misspelled_feature_is_refused_with_the_nearest_one() {
     assert!(error("speed_km_per_h.mean_5parsecs").contains("no duration"));
     assert!(error("speed_km_per_h.mean_2d").contains("between 1s and 24h"));
     assert!(error("speed_km_per_h.delta_5m").contains("takes no duration"));
+    assert!(error("speed_km_per_h.unchanged_5m").contains("takes no duration"));
+    assert!(error("hour_sin.zscore").contains("only signals and the derived features effective_displacement_l"));
+    assert_eq!(
+        error("speed_km_per_h.z_score"),
+        r#"feature "speed_km_per_h.z_score": there is no statistic "z_score"; did you mean "zscore"?"#
+    );
     assert!(error("hour_sine").contains(r#"did you mean "hour_sin"?"#));
 }
 
@@ -115,9 +129,9 @@ fn a_signal_that_holds_stands_until_it_is_too_old() {
     let silent = |seconds| reading_at(seconds, &[(signal::GEAR, 1.0)]);
     let window = window_of(&[speed_at(0, 50.0), silent(900), silent(901)]);
     let mut row = [0.0];
-    plan.fill_row(&window, 1, &mut row);
+    fill(&plan, &window, 1, &mut row);
     assert_eq!(row, [50.0]);
-    plan.fill_row(&window, 2, &mut row);
+    fill(&plan, &window, 2, &mut row);
     assert!(row[0].is_nan());
 }
 
@@ -132,9 +146,228 @@ fn what_is_kept_is_all_that_features_ask_for() {
         let reading = speed_at(step * 600, (step % 17) as f32);
         kept.insert(&reading, &limits);
         everything.insert(&reading, &WindowLimits::new(Duration::from_hours(24), 1 << 20));
-        plan.fill_row(&kept, kept.len() - 1, &mut row);
-        plan.fill_row(&everything, everything.len() - 1, &mut expected);
+        fill(&plan, &kept, kept.len() - 1, &mut row);
+        fill(&plan, &everything, everything.len() - 1, &mut expected);
         assert!(row.iter().zip(&expected).all(|(one, other)| one.to_bits() == other.to_bits()), "{row:?} {expected:?}");
+    }
+}
+
+/// The newest row of a vehicle that learnt from all readings before.
+fn learnt_row(names: &[&str], readings: &[Reading]) -> Vec<f32> {
+    let (plan, limits) = (plan(names), WindowLimits::new(Duration::from_hours(2), 1 << 20));
+    let (mut window, mut profile) = (Window::default(), Profile::default());
+    let mut row = vec![0.0; plan.width()];
+    for reading in readings {
+        window.insert(reading, &limits);
+        let step = window.len() - 1;
+        let quality = &Quality::default();
+        plan.fill_row(&AsOf { window: &window, step, profile: &profile, cohort: None, quality }, &mut row);
+        profile.learn(&Lesson { reading, window: &window, step, quality, raised: false });
+    }
+    row
+}
+
+fn is_near(found: f32, expected: f64) -> bool {
+    (f64::from(found) - expected).abs() <= 1e-5 * expected.abs().max(1.0)
+}
+
+#[test]
+fn a_z_score_is_against_all_values_before_this_one() {
+    let mut readings: Vec<_> = (0..200).map(|step| speed_at(step, if step % 2 == 0 { 40.0 } else { 60.0 })).collect();
+    readings.push(speed_at(200, 80.0));
+    let score = learnt_row(&["speed_km_per_h.zscore"], &readings)[0];
+    assert!((score - 3.0).abs() < 1e-3, "{score}");
+    assert!(learnt_row(&["speed_km_per_h.zscore"], &readings[..200])[0].is_nan(), "199 values are too few");
+}
+
+#[test]
+fn a_signal_that_never_moved_is_measured_in_thousandths_of_its_range() {
+    let mut readings: Vec<_> = (0..200).map(|step| speed_at(step, 50.0)).collect();
+    readings.push(speed_at(200, 53.0));
+    assert!(is_near(learnt_row(&["speed_km_per_h.zscore"], &readings)[0], 10.0), "0.3 km/h each");
+}
+
+#[test]
+fn a_derived_feature_has_a_normal_too() {
+    let engine = |seconds, air_flow| {
+        reading_at(
+            seconds,
+            &[
+                (signal::ENGINE_SPEED, 2_000.0),
+                (signal::INTAKE_PRESSURE, 100.0),
+                (signal::INTAKE_TEMPERATURE, 20.0),
+                (signal::MASS_AIR_FLOW, air_flow),
+            ],
+        )
+    };
+    let mut readings: Vec<_> = (0..200).map(|step| engine(step, if step % 2 == 0 { 28.0 } else { 32.0 })).collect();
+    readings.push(engine(200, 24.0));
+    let row = learnt_row(&["effective_displacement_l.zscore"], &readings);
+    assert!((row[0] + 3.0).abs() < 1e-2, "{row:?}");
+}
+
+/// Written out by hand from the formulas of `odograph features list`.
+#[test]
+fn derived_features_equal_their_formulas() {
+    let before = reading_at(
+        0,
+        &[
+            (signal::SPEED, 54.0),
+            (signal::COOLANT_TEMPERATURE, 95.0),
+            (signal::ENGINE_SPEED, 1_500.0),
+            (signal::FUEL_LEVEL, 60.0),
+        ],
+    );
+    let now = reading_at(
+        30,
+        &[
+            (signal::SPEED, 72.0),
+            (signal::ENGINE_SPEED, 2_400.0),
+            (signal::INTAKE_PRESSURE, 120.0),
+            (signal::INTAKE_TEMPERATURE, 26.85),
+            (signal::MASS_AIR_FLOW, 50.0),
+            (signal::FUEL_CONSUMPTION, 8.0),
+            (signal::THROTTLE, 30.0),
+            (signal::ACCELERATOR_PEDAL, 25.0),
+            (signal::COOLANT_TEMPERATURE, 90.0),
+            (signal::OIL_TEMPERATURE, 98.0),
+            (signal::AMBIENT_TEMPERATURE, 10.0),
+            (signal::BATTERY_VOLTAGE, 14.2),
+            (signal::TIRE_PRESSURE_FRONT_LEFT, 240.0),
+            (signal::TIRE_PRESSURE_FRONT_RIGHT, 228.0),
+            (signal::TIRE_PRESSURE_REAR_LEFT, 300.0),
+            (signal::TRACTION_BATTERY_VOLTAGE, 400.0),
+            (signal::TRACTION_BATTERY_CURRENT, -50.0),
+            (signal::TRACTION_BATTERY_TEMPERATURE, 24.0),
+            (signal::FUEL_LEVEL, 59.5),
+        ],
+    );
+    // 120 kPa, 300 K, 2,400 rpm: p / (R T) = 120,000 / (287.05 * 300) kg/m³.
+    let per_litre = 120_000.0 / (287.05 * 300.0) * 20.0;
+    let expected = [
+        ("speed_change_m_per_s2", 5.0 / 30.0),
+        ("running_s", 30.0),
+        ("speed_per_1000_rpm_km_per_h", 30.0),
+        ("expected_air_flow_per_l_g_per_s", per_litre),
+        ("effective_displacement_l", 50.0 / per_litre),
+        ("air_per_fuel", 50.0 / (8.0 * 0.72 * 790.0 / 3_600.0)),
+        ("throttle_above_pedal_percent", 5.0),
+        ("coolant_above_ambient_k", 80.0),
+        ("coolant_drop_k", 5.0),
+        ("oil_above_coolant_k", 8.0),
+        ("intake_above_ambient_k", 16.85),
+        ("charging_voltage_v", 14.2),
+        ("tire_spread_kpa", 12.0),
+        ("tire_spread_share", 0.05),
+        ("traction_power_kw", -20.0),
+        ("pack_above_ambient_k", 14.0),
+    ];
+    for (name, expected) in expected {
+        let found = learnt_row(&[name], &[before.clone(), now.clone()])[0];
+        assert!(is_near(found, expected), "{name} is {found}, not {expected}");
+    }
+    for missing in ["resting_voltage_v", "fuel_drop_standing_percent"] {
+        assert!(learnt_row(&[missing], &[before.clone(), now.clone()])[0].is_nan(), "{missing} while driving");
+    }
+    let parked = reading_at(3_600, &[(signal::BATTERY_VOLTAGE, 12.6), (signal::FUEL_LEVEL, 40.0), (signal::SPEED, 0.0)]);
+    let row = learnt_row(&["resting_voltage_v", "fuel_drop_standing_percent", "charging_voltage_v"], &[before, now, parked]);
+    assert!(is_near(row[0], 12.6) && is_near(row[1], 19.5) && row[2].is_nan(), "{row:?}");
+}
+
+#[test]
+fn every_derived_feature_has_its_test() {
+    let text = include_str!("tests.rs");
+    for derived in super::derived::DERIVED {
+        assert!(text.contains(&format!("\"{}\"", derived.name)), "{}", derived.name);
+    }
+}
+
+mod grids {
+    use super::*;
+    use crate::domain::NotScored;
+
+    fn grid(steps: usize, step: u64, max_age: u64) -> GridPlan {
+        let grid = Grid { steps, step: Duration::from_secs(step), max_age: Duration::from_secs(max_age) };
+        GridPlan::compile(grid, &["speed_km_per_h".to_owned(), "gear".to_owned()], &SignalTable::default()).unwrap()
+    }
+
+    fn cells(grid: &GridPlan, readings: &[Reading]) -> Result<(Vec<f32>, usize), NotScored> {
+        let window = window_of(readings);
+        let mut cells = vec![7.0];
+        let (profile, quality) = (Profile::default(), Quality::default());
+        let as_of = AsOf { window: &window, step: window.len() - 1, profile: &profile, cohort: None, quality: &quality };
+        let missing = grid.append(&as_of, &mut cells)?;
+        assert_eq!(cells.remove(0), 7.0, "appended");
+        Ok((cells, missing))
+    }
+
+    #[test]
+    fn a_cell_holds_the_last_value_that_is_not_too_old() {
+        let mut readings = vec![speed_at(0, 10.0), speed_at(25, 20.0), speed_at(95, 30.0)];
+        readings[0].signals.set(signal::GEAR, 1.0);
+        let (found, missing) = cells(&grid(4, 30, 40), &readings).unwrap();
+        // 5, 35, 65, 95 s: speed and gear, oldest first.
+        let expected = [10.0, 1.0, 20.0, 1.0, 20.0, f32::NAN, 30.0, f32::NAN];
+        assert_eq!(missing, 2);
+        assert!(
+            found.iter().zip(expected).all(|(found, expected)| *found == expected || (found.is_nan() && expected.is_nan())),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_made_up_before_the_first_reading() {
+        let readings = [speed_at(0, 10.0), speed_at(30, 20.0), speed_at(60, 30.0)];
+        assert_eq!(cells(&grid(3, 30, 30), &readings).unwrap().0[0], 10.0);
+        assert_eq!(cells(&grid(4, 30, 30), &readings), Err(NotScored::TooFewReadings));
+        let gap = [speed_at(0, 10.0), speed_at(600, 20.0), speed_at(630, 30.0)];
+        assert_eq!(cells(&grid(3, 30, 30), &gap), Err(NotScored::TooFewReadings), "the gap is not bridged");
+    }
+
+    /// Cell by cell, looking through all readings each time.
+    fn oracle(readings: &[Reading], steps: i64, step: i64, max_age: i64) -> Option<Vec<Option<f32>>> {
+        let seconds = |reading: &Reading| (reading.recorded_at.as_micros() - at(0).as_micros()) / 1_000_000;
+        let now = seconds(readings.last()?);
+        let first = now - (steps - 1) * step;
+        readings.iter().any(|reading| (first - max_age + 1..=first).contains(&seconds(reading))).then(|| {
+            let moments = (0..steps).map(|index| first + index * step);
+            let value = |moment: i64, id| {
+                let mut young = readings.iter().rev().filter(|reading| {
+                    seconds(reading) <= moment && seconds(reading) >= moment - max_age && seconds(reading) > first - max_age
+                });
+                young.find_map(|reading| reading.signals.get(id))
+            };
+            moments.flat_map(|moment| [value(moment, signal::SPEED), value(moment, signal::GEAR)]).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_grid_equals_its_definition(
+            readings in proptest::collection::vec((1..90_i64, proptest::option::of(0.0..200.0_f32), proptest::option::of(0.0..6.0_f32)), 1..40),
+            steps in 2..12_i64,
+            step in 1..60_i64,
+            max_age in 1..120_i64,
+        ) {
+            let mut seconds = 0;
+            let readings: Vec<Reading> = readings.into_iter().map(|(gap, speed, gear)| {
+                seconds += gap;
+                let values = [(signal::SPEED, speed), (signal::GEAR, gear)];
+                reading_at(seconds, &values.into_iter().filter_map(|(id, value)| Some((id, value?))).collect::<Vec<_>>())
+            }).collect();
+            let grid = grid(usize::try_from(steps).unwrap(), step.cast_unsigned(), max_age.cast_unsigned());
+            let found = cells(&grid, &readings).ok();
+            match oracle(&readings, steps, step, max_age) {
+                None => prop_assert_eq!(found, None),
+                Some(expected) => {
+                    let (found, missing) = found.unwrap();
+                    prop_assert_eq!(missing, expected.iter().filter(|cell| cell.is_none()).count());
+                    for (found, expected) in found.iter().zip(expected) {
+                        prop_assert!(expected.map_or(found.is_nan(), |expected| *found == expected));
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -158,7 +391,7 @@ fn a_window_that_lost_a_part_has_no_features_over_it() {
     (0..10).for_each(|step| _ = window.insert(&speed_at(step * 60, 50.0), &limits));
     let plan = plan(&["speed_km_per_h.count_7m", "speed_km_per_h.count_9m"]);
     let mut row = [0.0; 2];
-    plan.fill_row(&window, window.len() - 1, &mut row);
+    fill(&plan, &window, window.len() - 1, &mut row);
     assert_eq!(row[0], 7.0);
     assert!(row[1].is_nan());
 }
@@ -190,6 +423,15 @@ mod oracle {
         }
         steps.sort_by_key(|step| step.seconds);
         steps
+    }
+
+    fn unchanged(steps: &[Step], at_step: usize, value: f64) -> f64 {
+        let is_same =
+            |step: &&Step| step.seconds >= steps[at_step].seconds - 600 && step.speed.is_none_or(|speed| speed == value);
+        let run = steps[..=at_step].iter().rev().take_while(is_same).collect::<Vec<_>>();
+        let moved =
+            |pair: &&[&Step]| pair[0].speed.is_some_and(|speed| speed > 3.0) && pair[1].speed.is_none_or(|speed| speed > 3.0);
+        run.windows(2).filter(moved).map(|pair| (pair[0].seconds - pair[1].seconds) as f64).sum()
     }
 
     pub fn row(steps: &[Step], at_step: usize) -> Vec<Option<f64>> {
@@ -253,6 +495,13 @@ mod oracle {
                     turn
                 }
             }),
+            here.speed.map(|speed| unchanged(steps, at_step, speed)),
+            // The profile of these tests is empty.
+            None,
+            here.speed.and_then(|speed| {
+                let before = recent.iter().rev().find(|step| step.speed.is_some())?;
+                Some((speed - before.speed?) / 3.6 / (now - before.seconds) as f64)
+            }),
         ]
     }
 }
@@ -264,7 +513,9 @@ fn readings() -> impl Strategy<Value = Vec<Reading>> {
         position.heading_deg = heading_deg;
         position
     }));
-    let reading = (0..2_400_i64, proptest::option::of(0.0..200.0_f32), position);
+    // Some speeds are the same again and again.
+    let speed = proptest::option::of(prop_oneof![3 => 0.0..200.0_f32, 1 => Just(50.0), 1 => Just(0.0)]);
+    let reading = (0..2_400_i64, speed, position);
     proptest::collection::vec(reading, 1..50).prop_map(|readings| {
         let build = |(seconds, speed, position)| {
             let mut reading = reading_at(seconds, &[]);
@@ -289,7 +540,7 @@ proptest! {
         let (plan, window, steps) = (plan(NAMES), window_of(&readings), oracle::steps(&readings));
         let mut row = vec![0.0; plan.width()];
         for step in 0..window.len() {
-            plan.fill_row(&window, step, &mut row);
+            fill(&plan, &window, step, &mut row);
             for ((name, found), expected) in NAMES.iter().zip(&row).zip(oracle::row(&steps, step)) {
                 match expected {
                     None => prop_assert!(found.is_nan(), "{} is {}, not missing", name, found),
@@ -310,9 +561,34 @@ proptest! {
         let (plan, one, other) = (plan(NAMES), window_of(&in_order), window_of(shuffled));
         let (mut row, mut other_row) = (vec![0.0_f32; plan.width()], vec![0.0_f32; plan.width()]);
         for step in 0..one.len() {
-            plan.fill_row(&one, step, &mut row);
-            plan.fill_row(&other, step, &mut other_row);
+            fill(&plan, &one, step, &mut row);
+            fill(&plan, &other, step, &mut other_row);
             prop_assert!(row.iter().zip(&other_row).all(|(one, other)| one.to_bits() == other.to_bits()));
         }
     }
+}
+
+#[test]
+fn what_cannot_be_believed_counts_as_missing_and_its_neighbours_stand() {
+    let mut readings = [speed_at(0, 50.0), speed_at(30, 50.0)];
+    for reading in &mut readings {
+        reading.signals.set(signal::GEAR, 4.0);
+        reading.position = Some(Position::new(49.0, 8.0).unwrap());
+    }
+    let plan =
+        plan(&["speed_km_per_h", "speed_km_per_h.mean_5m", "gear.mean_5m", "moved_m", "speed_mismatch_km_per_h", "hour_sin"]);
+    let window = window_of(&readings);
+    let missing = |quality: Quality| {
+        let mut row = [0.0; 6];
+        plan.fill_row(
+            &AsOf { window: &window, step: 1, profile: &Profile::default(), cohort: None, quality: &quality },
+            &mut row,
+        );
+        row.map(f32::is_nan)
+    };
+    assert_eq!(missing(Quality::default()), [false; 6]);
+    let stuck = Quality { stuck: 1 << signal::SPEED.index(), ..Quality::default() };
+    assert_eq!(missing(stuck), [true, true, false, false, true, false]);
+    let lost = Quality { position: Some(PositionVerdict::Frozen), ..Quality::default() };
+    assert_eq!(missing(lost), [false, false, false, true, true, false]);
 }

@@ -136,15 +136,15 @@ impl Ground {
         if metres < 0.0 {
             return false;
         }
-        let plane = Plane::around(place);
-        let [east_west, north_south] = plane.half_box(metres);
+        let flat = Plane::around(place);
+        let [east_west, north_south] = flat.half_box(metres);
         let low = [place.longitude - east_west, place.latitude - north_south];
         let high = [place.longitude + east_west, place.latitude + north_south];
         let mut near =
             around_the_earth(low, high).into_iter().flat_map(|envelope| self.edges.locate_in_envelope_intersecting(envelope));
         near.any(|edge| {
             let is_boundary = self.reach_m.is_some() || !edge.is_seam();
-            is_boundary && edge.distance_m(&plane, place) <= metres
+            is_boundary && edge.distance_m(&flat, place) <= metres
         })
     }
 
@@ -169,8 +169,8 @@ impl Ground {
 
     /// Of a circle or corridor: where the leg comes nearest to its line.
     fn leg_near(&self, leg: &Leg, within_m: f64) -> Option<f64> {
-        let plane = Plane::around(leg.place_at(0.5));
-        let way = [plane.offset(leg.from), plane.offset(leg.to)];
+        let flat = Plane::around(leg.place_at(0.5));
+        let way = [flat.offset(leg.from), flat.offset(leg.to)];
         let [east_west, north_south] = [leg.from, leg.to]
             .map(|end| Plane::around(end).half_box(within_m))
             .into_iter()
@@ -179,7 +179,7 @@ impl Ground {
         let high = [leg.from.longitude.max(leg.to.longitude) + east_west, leg.from.latitude.max(leg.to.latitude) + north_south];
         let near =
             around_the_earth(low, high).into_iter().flat_map(|envelope| self.edges.locate_in_envelope_intersecting(envelope));
-        let approaches = near.map(|edge| closest_approach(way, [plane.offset(edge.from), plane.offset(edge.to)]));
+        let approaches = near.map(|edge| closest_approach(way, [flat.offset(edge.from), flat.offset(edge.to)]));
         let (part, distance_m) = approaches.min_by(|one, other| one.1.total_cmp(&other.1))?;
         (distance_m <= within_m).then_some(part)
     }
@@ -192,9 +192,9 @@ impl Edge {
         is_both(self.from.longitude, self.to.longitude, 180.0) || is_both(self.from.latitude, self.to.latitude, 90.0)
     }
 
-    /// The plane finds the nearest place, the sphere measures the way there.
-    fn distance_m(&self, plane: &Plane, place: Place) -> f64 {
-        let (from, to) = (plane.offset(self.from), plane.offset(self.to));
+    /// The flat finds the nearest place, the sphere measures the way there.
+    fn distance_m(&self, flat: &Plane, place: Place) -> f64 {
+        let (from, to) = (flat.offset(self.from), flat.offset(self.to));
         let (part, distance_m) = nearest_to_origin(from, to);
         if distance_m < 1_000.0 {
             return distance_m;
@@ -242,10 +242,10 @@ fn around_the_earth(low: [f64; 2], high: [f64; 2]) -> SmallVec<[AABB<[f64; 2]>; 
 /// Area and length of a ring, each edge measured at its own latitude.
 fn measures(ring: &[Place]) -> (f64, f64) {
     let Some(first) = ring.first() else { return (0.0, 0.0) };
-    let plane = Plane::around(*first);
+    let flat = Plane::around(*first);
     let (mut twice_m2, mut length_m) = (0.0, 0.0);
     for pair in ring.windows(2) {
-        let (from, to) = (plane.straight_offset(pair[0]), plane.straight_offset(pair[1]));
+        let (from, to) = (flat.straight_offset(pair[0]), flat.straight_offset(pair[1]));
         twice_m2 += from[0] * to[1] - from[1] * to[0];
         let step = Plane::around(pair[0]).offset(pair[1]);
         length_m += step[0].hypot(step[1]);

@@ -122,13 +122,11 @@ impl FenceSet {
             let number = self.by_id.get(&membership.fence).copied();
             let watched = number.map(|number| &self.fences[number as usize]);
             known.extend(number);
-            match watched.filter(|fence| fence.policy.is_for(sighting.class, sighting.groups)) {
-                Some(fence) => fence.follow(&way, sighting, membership, claims),
-                None => {
-                    watch::call_off(membership, claims);
-                    false
-                }
+            if let Some(fence) = watched.filter(|fence| fence.policy.is_for(sighting.class, sighting.groups)) {
+                return fence.follow(&way, sighting, membership, claims);
             }
+            watch::call_off(membership, claims);
+            false
         });
         let mut without_room = 0;
         for leg in way.legs() {

@@ -2,11 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Lane;
+use super::{Judge, Lane};
 use crate::analytics::alerting::{CommandRefused, Seen, Tick};
-use crate::analytics::claim::{Claim, Level, Persistence};
 use crate::analytics::rules::{Heard, Silence};
-use crate::domain::{Alert, AlertEvent, Assessment, Command, Finding, OpenedBy, Timestamp};
+use crate::domain::{Alert, AlertEvent, Assessment, Command, OpenedBy, Timestamp};
 use crate::journal::Batch;
 use crate::wire::record::RecordEncoder;
 
@@ -63,6 +62,11 @@ impl Lane {
         }
     }
 
+    /// Of all vehicles.
+    pub fn open_alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.vehicles.iter().flat_map(|owned| owned.state.episodes.open())
+    }
+
     fn ask_for_records(&mut self) {
         let generation = self.records.generation.load(Ordering::Acquire);
         if generation != self.records_generation {
@@ -117,9 +121,10 @@ impl Lane {
     pub(super) fn replay_claims(&mut self, vehicle: u32, assessment: &Assessment, step: Option<usize>) {
         self.claims.clear();
         if let Some(step) = step {
-            self.check(vehicle, &assessment.reading, assessment.timing, step);
-            let from_models = assessment.findings.iter().filter(|finding| finding.key.as_str().starts_with("model:"));
-            self.claims.extend(from_models.map(|finding| claim_of(finding, assessment)));
+            let judge = Judge { timing: assessment.timing, step, quality: &assessment.quality };
+            self.check(vehicle, &assessment.reading, judge);
+            self.learn(vehicle, &assessment.reading, judge);
+            self.claim_by_models_again(vehicle, assessment);
         }
         let seen = Seen {
             vehicle_id: &assessment.reading.vehicle_id,
@@ -137,21 +142,3 @@ impl Lane {
         self.tail.event(&mut state.episodes, event);
     }
 }
-
-/// As far as a record tells: the event behind it has the rest.
-fn claim_of(finding: &Finding, assessment: &Assessment) -> Claim {
-    Claim {
-        key: finding.key.clone(),
-        level: if finding.is_raised { Level::Raised } else { Level::Holding },
-        severity: finding.severity,
-        persistence: MODEL_PERSISTENCE,
-        value: finding.value,
-        limit: finding.limit,
-        summary: Box::default(),
-        score: assessment.score(),
-        explanation: Vec::new(),
-    }
-}
-
-const MODEL_PERSISTENCE: Persistence =
-    Persistence { raised: 3, of: 5, calm_for: std::time::Duration::from_mins(5), calm_readings: 3 };

@@ -6,7 +6,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 use tracing::warn;
 
 use crate::analytics::scoring::Scoring;
-use crate::domain::{NotScored, Timestamp};
+use crate::domain::{Flaw, NotScored, Quality, Timestamp};
 use crate::metrics as names;
 
 const LOG_EVERY: Duration = Duration::from_mins(1);
@@ -18,6 +18,8 @@ pub struct LaneCounters {
     readings: u64,
     scored: u64,
     not_scored: Vec<u64>,
+    flaws: Vec<u64>,
+    skipped: u64,
     last_logged: Option<Timestamp>,
     handles: Handles,
 }
@@ -26,6 +28,8 @@ struct Handles {
     batch_readings: Histogram,
     scored: Counter,
     not_scored: Vec<Counter>,
+    flaws: Vec<Counter>,
+    skipped: Counter,
     windows_cut: Counter,
     claims_without_room: Counter,
     model_failures: Counter,
@@ -34,17 +38,22 @@ struct Handles {
 impl Default for LaneCounters {
     fn default() -> Self {
         let reason = |reason: &NotScored| counter!(names::READINGS_NOT_SCORED, "reason" => reason.code());
+        let verdict = |flaw: &Flaw| counter!(names::QUALITY_VERDICTS, "verdict" => flaw.code());
         Self {
             windows_cut: 0,
             claims_without_room: 0,
             readings: 0,
             scored: 0,
             not_scored: vec![0; NotScored::ALL.len()],
+            flaws: vec![0; Flaw::ALL.len()],
+            skipped: 0,
             last_logged: None,
             handles: Handles {
                 batch_readings: histogram!(names::LANE_BATCH_READINGS),
                 scored: counter!(names::READINGS_SCORED),
                 not_scored: NotScored::ALL.iter().map(reason).collect(),
+                flaws: Flaw::ALL.iter().map(verdict).collect(),
+                skipped: counter!(names::SEQUENCE_SKIPPED),
                 windows_cut: counter!(names::WINDOWS_CUT),
                 claims_without_room: counter!(names::CLAIMS_WITHOUT_ROOM),
                 model_failures: counter!(names::MODEL_FAILURES),
@@ -62,6 +71,15 @@ impl LaneCounters {
         }
     }
 
+    pub(super) fn count_quality(&mut self, quality: &Quality, skipped: u64) {
+        self.skipped += skipped;
+        if !quality.is_good() {
+            for (count, flaw) in self.flaws.iter_mut().zip(Flaw::ALL) {
+                *count += u64::from(quality.has(*flaw));
+            }
+        }
+    }
+
     /// At the end of a batch.
     pub(super) fn flush(&mut self) {
         #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
@@ -69,7 +87,9 @@ impl LaneCounters {
         self.handles.scored.increment(std::mem::take(&mut self.scored));
         self.handles.windows_cut.increment(std::mem::take(&mut self.windows_cut));
         self.handles.claims_without_room.increment(std::mem::take(&mut self.claims_without_room));
-        for (count, handle) in self.not_scored.iter_mut().zip(&self.handles.not_scored) {
+        self.handles.skipped.increment(std::mem::take(&mut self.skipped));
+        let by_reason = self.not_scored.iter_mut().zip(&self.handles.not_scored);
+        for (count, handle) in by_reason.chain(self.flaws.iter_mut().zip(&self.handles.flaws)) {
             if *count > 0 {
                 handle.increment(std::mem::take(count));
             }

@@ -1,6 +1,8 @@
 //! What a lane saves of its vehicles, and how it takes them up again: the saved states, then the frames since.
 
 use super::{Lane, group_of};
+use crate::analytics::bytes::Damaged;
+use crate::analytics::profile::Cohorts;
 use crate::analytics::vehicle::{StateError, Vehicle};
 use crate::domain::{Assessment, Timing, VehicleId, VehicleIdError};
 use crate::journal::{Checkpoint, Frame, SavedVehicle};
@@ -9,12 +11,17 @@ use crate::wire::record::{Record, RecordError, decode_record};
 /// More groups than this would make checkpoints of next to nothing.
 pub const CHECKPOINT_GROUPS_MAX: usize = 600;
 
+/// What no vehicle can be called: here a lane's cohorts are saved, in the slot of one of its vehicles.
+const COHORTS: &str = "cohorts of a lane";
+
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     #[error("the saved state of vehicle {vehicle_id:?} cannot be read: {error}")]
     State { vehicle_id: String, error: StateError },
     #[error("a saved state has the vehicle id {vehicle_id:?}: {error}")]
     VehicleId { vehicle_id: String, error: VehicleIdError },
+    #[error("the saved cohorts cannot be read: {0}")]
+    Cohorts(Damaged),
     #[error("the newest assessment of vehicle {vehicle_id} cannot be read: {error}")]
     Newest { vehicle_id: VehicleId, error: RecordError },
 }
@@ -40,6 +47,12 @@ impl Lane {
             owned.has_changed = false;
             checkpoint.push(owned.slot, owned.id.as_str(), |out| owned.state.encode(&self.layout, out));
         }
+        let first = self.vehicles.iter().map(|owned| owned.slot).min().filter(|slot| group_of(*slot, groups) == group);
+        if let Some(slot) = first.filter(|_| self.cohorts_have_changed) {
+            self.cohorts_have_changed = false;
+            is_empty = false;
+            checkpoint.push(slot, COHORTS, |out| self.cohorts.encode(&self.layout, out));
+        }
         (!is_empty).then_some(checkpoint)
     }
 
@@ -55,6 +68,10 @@ impl Lane {
     /// Where the state is not what this version writes.
     pub fn restore(&mut self, saved: SavedVehicle) -> Result<(), RestoreError> {
         let SavedVehicle { slot, vehicle_id, state } = saved;
+        if vehicle_id == COHORTS {
+            self.cohorts.take_up(Cohorts::decode(&state, &self.layout).map_err(RestoreError::Cohorts)?);
+            return Ok(());
+        }
         let id = match VehicleId::new(&vehicle_id) {
             Ok(id) => id,
             Err(error) => return Err(RestoreError::VehicleId { vehicle_id, error }),

@@ -311,3 +311,60 @@ fn windows_are_kept_as_long_as_models_look_back() {
     fleet.assess(vec![(0..30).map(|step| speed_of("truck-7", step * 60, 50.0)).collect()]);
     assert_eq!(fleet.lanes[0].vehicles[0].state.window.len(), 11);
 }
+
+#[test]
+fn what_cannot_be_believed_stands_beside_the_reading_and_is_not_scored() {
+    let line = Line::new();
+    let mut fleet = line.start(1, &["autoencoder"]);
+    let mut same_time = speed_of("bus-1", 0, 50.0);
+    for (step, received_at) in [(1.0, 0), (2.0, 40), (3.0, 80), (4.0, 120)] {
+        same_time.signals.set(signal::SPEED, 50.0 + step);
+        same_time.received_at = at(received_at);
+        same_time.sequence = Some(if step < 3.0 { 7 } else { 9 });
+        same_time.fingerprint = same_time.compute_fingerprint();
+        fleet.assess(vec![vec![same_time.clone()]]);
+    }
+    drop(fleet);
+    let assessments = line.assessments();
+    let conflicts: Vec<_> = assessments.iter().map(|assessment| assessment.quality.has_sequence_conflict).collect();
+    assert_eq!(conflicts, [false, true, false, true]);
+    assert_eq!(assessments[3].lost_before_us, 1);
+    let frozen: Vec<_> = assessments.iter().map(|assessment| assessment.quality.is_clock_frozen).collect();
+    assert_eq!(frozen, [false, false, false, true]);
+    assert_eq!(assessments[3].not_scored, Some(NotScored::ClockFrozen));
+    assert!(assessments[..3].iter().all(|assessment| assessment.not_scored != Some(NotScored::ClockFrozen)));
+}
+
+#[test]
+fn a_stuck_signal_is_missing_for_models_and_a_restart_in_between_changes_no_verdict() {
+    let speed = signal::SPEED;
+    let run = |restart_after: Option<i64>| {
+        let line = Line::new();
+        let mut fleet = line.start(1, &["autoencoder"]);
+        for step in 0..16_i64 {
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            let values = [(speed, 63.5), (signal::ENGINE_LOAD, 30.0 + step as f32)];
+            let mut reading = reading_of("truck-7", step * 30, &values);
+            reading.sequence = Some(step.unsigned_abs() * 2);
+            reading.fingerprint = reading.compute_fingerprint();
+            fleet.assess(vec![vec![reading]]);
+            if restart_after == Some(step) {
+                drop(fleet);
+                fleet = line.start(1, &["autoencoder"]);
+            }
+        }
+        let states = fleet.states();
+        drop(fleet);
+        let judged = line.assessments().into_iter().map(|one| (one.quality, one.lost_before_us, one.not_scored, one.scores));
+        (judged.collect::<Vec<_>>(), states)
+    };
+    let (whole, states) = run(None);
+    let stuck: Vec<_> = whole.iter().map(|(quality, ..)| quality.stuck == 1 << speed.index()).collect();
+    assert_eq!(stuck, [[false; 10].as_slice(), &[true; 6]].concat());
+    assert_eq!(whole.iter().map(|(_, lost, ..)| *lost).collect::<Vec<_>>(), (0..16).collect::<Vec<u64>>());
+    assert_eq!((whole[9].2, whole[10].2), (None, Some(NotScored::TooManyMissing)), "the speed was all that the model had");
+    for restart_after in [3, 9, 12] {
+        let (restarted, after) = run(Some(restart_after));
+        assert!(restarted == whole && after == states, "restarted after {restart_after}");
+    }
+}

@@ -46,7 +46,7 @@ impl Line {
             library: library.to_owned(),
         };
         let start_with = LaneStart { blueprint: &blueprint, journal, recovery, publish, tasks: &tasks };
-        Ok(Running { inlet: start(start_with)?, tasks })
+        Ok(Running { inlet: start(start_with)?.inlet, tasks })
     }
 
     fn start(&self, lanes: usize) -> Running {

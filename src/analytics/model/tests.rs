@@ -76,7 +76,7 @@ fn models_that_do_not_keep_their_contract_are_refused_with_the_reason() {
         ("wrong_golden", "golden row 2 gives"),
         ("fixed_batch", r#"input "features" has a fixed batch of 1"#),
         ("unknown_output", r#"there is no output "agian"; the model has ["again"]"#),
-        ("too_wide", "[-1, 5]; the contract makes it a tensor of f32, [batch, 4]"),
+        ("too_wide", "[-1, 5]; the contract makes it a tensor of f32, batch and [4]"),
         ("double_input", "a tensor of f64"),
         ("one_score_for_all", r#"output "score" is [] for 3 rows"#),
         ("no_contract", "odograph.contract is missing"),

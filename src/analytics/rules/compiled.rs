@@ -9,7 +9,7 @@ use crate::settings::{RuleSetting, Rules as RuleSettings};
 /// All rules that are switched on.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    rules: Vec<Compiled>,
+    by_reading: Vec<Compiled>,
     /// Classes that any rule treats in its own way; the first is every other class.
     classes: Vec<Box<str>>,
     pub(super) silence: Option<Compiled>,
@@ -46,14 +46,15 @@ impl Rules {
         }
         let on = RULES.iter().filter(|rule| !settings.disabled.iter().any(|name| name == rule.name));
         let compiled = on.filter_map(|rule| Some(Compiled::new(rule, settings.rules.get(rule.name)?, &classes)));
-        let (mut silence, rules): (Vec<_>, Vec<_>) = compiled.partition(|compiled| compiled.rule.name == super::SILENT_VEHICLE);
-        Ok(Self { rules, classes, silence: silence.pop() })
+        let (mut silence, by_reading): (Vec<_>, Vec<_>) =
+            compiled.partition(|compiled| compiled.rule.name == super::SILENT_VEHICLE);
+        Ok(Self { by_reading, classes, silence: silence.pop() })
     }
 
     /// All are switched off.
     #[must_use]
     pub fn none() -> Self {
-        Self { rules: Vec::new(), classes: vec![Box::default()], silence: None }
+        Self { by_reading: Vec::new(), classes: vec![Box::default()], silence: None }
     }
 
     /// For recordings: where one ends, nobody fell silent.
@@ -82,7 +83,7 @@ impl Rules {
             }
             Timing::InOrder | Timing::Delayed => (Moment::take(context, memory), memory, false),
         };
-        for compiled in &self.rules {
+        for compiled in &self.by_reading {
             if is_late && !compiled.rule.needs_reading_only {
                 continue;
             }

@@ -22,7 +22,7 @@ mod tests;
 mod tires;
 mod verdict;
 
-use crate::analytics::claim::Persistence;
+use crate::analytics::claim::{Claim, Level, Persistence};
 use crate::analytics::window::Window;
 use crate::domain::{Reading, Severity, Timing, VehicleRecord};
 
@@ -65,6 +65,12 @@ pub struct Threshold {
     pub default: f64,
     pub unit: &'static str,
     pub meaning: &'static str,
+}
+
+/// Whether any rule is raised among these claims: the vehicle is not as usual. Where it is, which fences say, does not matter here.
+#[must_use]
+pub fn has_raised(claims: &[Claim]) -> bool {
+    claims.iter().any(|claim| claim.level == Level::Raised && claim.key.as_str().starts_with("rule:"))
 }
 
 /// Thresholds in the order of the table, zero beyond its end.

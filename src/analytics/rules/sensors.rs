@@ -21,7 +21,7 @@ const FOLLOW_SPEED: [(SignalId, f32); STUCK_SIGNALS] = [
 /// What an input reads with its wire torn off, how far from there a jump begins, and whether a running engine alone rules it out.
 struct Rail {
     id: SignalId,
-    rail: f32,
+    reads: f32,
     jump: f32,
     kind: RailKind,
 }
@@ -35,8 +35,8 @@ enum RailKind {
     Level,
 }
 
-const fn rail(id: SignalId, rail: f32, jump: f32, kind: RailKind) -> Rail {
-    Rail { id, rail, jump, kind }
+const fn rail(id: SignalId, reads: f32, jump: f32, kind: RailKind) -> Rail {
+    Rail { id, reads, jump, kind }
 }
 
 /// NTC thermistors are pulled up to -40 °C with their wire open (SAE J1979: offset of 40).
@@ -64,7 +64,11 @@ const MISSING_SHIFT: u8 = 4;
 /// Not there by its nature: per distance, so there is none while standing.
 const IRREGULAR: [SignalId; 1] = [s::FUEL_CONSUMPTION];
 
-pub fn sensor_stuck<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [changes, close, least_s, least]: &Values) -> Verdict<'a> {
+pub fn sensor_stuck<'a>(
+    moment: &Moment<'a>,
+    memory: &mut RuleMemory,
+    [limit, close, lasted_s, readings]: &Values,
+) -> Verdict<'a> {
     let mut worst = Verdict::NOT_ASSESSED;
     let Some(dt_s) = moment.step_s().filter(|_| moment.is_on != Some(false)) else {
         memory.stuck = [StuckMemory::default(); STUCK_SIGNALS];
@@ -81,9 +85,9 @@ pub fn sensor_stuck<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [changes, 
             stuck.changed_km_per_h += speed_step;
         }
         let Some(_) = value else { continue };
-        let has_time = f64::from(stuck.lasted_s) >= *least_s && f64::from(stuck.readings) >= *least;
+        let has_time = f64::from(stuck.lasted_s) >= *lasted_s && f64::from(stuck.readings) >= *readings;
         let changed = if has_time { f64::from(stuck.changed_km_per_h / times) } else { 0.0 };
-        let verdict = Verdict::above(changed, *changes, *close).about(Subject::Signal(id));
+        let verdict = Verdict::above(changed, *limit, *close).about(Subject::Signal(id));
         worst = worst.or(verdict);
     }
     worst
@@ -95,16 +99,16 @@ pub fn sensor_open_circuit<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [le
     let ambient = signals.get(s::AMBIENT_TEMPERATURE);
     for (open, rail) in memory.open.iter_mut().zip(&RAILS) {
         let Some(value) = signals.get(rail.id) else { continue };
-        let is_at_rail = (value - rail.rail).abs() <= AT_RAIL;
+        let is_at_rail = (value - rail.reads).abs() <= AT_RAIL;
         if !is_at_rail {
             *open = OpenMemory { value: Some(value), at: Some(moment.now), ..OpenMemory::default() };
-            worst = worst.or(Verdict::of(Level::Calm, f64::from(value), f64::from(rail.rail)));
+            worst = worst.or(Verdict::of(Level::Calm, f64::from(value), f64::from(rail.reads)));
             continue;
         }
         let since_s = open.at.map_or(f64::MAX, |at| moment.now.seconds_since(at));
         let is_first = open.lasted_s == 0.0;
         if is_first && since_s <= NEIGHBOURS_S {
-            open.jumped = open.value.is_some_and(|before| (before - rail.rail).abs() >= rail.jump);
+            open.jumped = open.value.is_some_and(|before| (before - rail.reads).abs() >= rail.jump);
         }
         open.lasted_s += moment.step_s().unwrap_or(0.0).max(f32::EPSILON);
         let is_impossible = match rail.kind {
@@ -120,7 +124,7 @@ pub fn sensor_open_circuit<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [le
             (true, false) => Level::Holding,
             (false, _) => Level::Calm,
         };
-        worst = worst.or(Verdict::of(level, f64::from(value), f64::from(rail.rail)).about(Subject::Signal(rail.id)));
+        worst = worst.or(Verdict::of(level, f64::from(value), f64::from(rail.reads)).about(Subject::Signal(rail.id)));
     }
     worst
 }

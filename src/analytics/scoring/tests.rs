@@ -1,9 +1,11 @@
 //! Tests of `scoring`.
 
+use super::scorer::longest_gap;
 use super::*;
 use crate::analytics::fixtures::{at, model, reading_at};
-use crate::analytics::window::WindowLimits;
-use crate::domain::signal;
+use crate::analytics::profile::Profile;
+use crate::analytics::window::{Window, WindowLimits};
+use crate::domain::{Quality, signal};
 
 fn scoring(names: &[&str], batch_max: usize) -> Scoring {
     let models = names.iter().map(|name| model(name)).collect();
@@ -14,7 +16,9 @@ fn scoring(names: &[&str], batch_max: usize) -> Scoring {
 fn add(scoring: &mut Scoring, window: &mut Window, seconds: i64, speed: f32) -> usize {
     let reading = reading_at(seconds, &[(signal::SPEED, speed)]);
     window.insert(&reading, &WindowLimits::new(Duration::ZERO, 1 << 16));
-    scoring.add(window, window.first_after(at(seconds - 1)), Timing::InOrder)
+    let step = window.first_after(at(seconds - 1));
+    let as_of = AsOf { window, step, profile: &Profile::default(), cohort: None, quality: &Quality::default() };
+    scoring.add(&Asked { as_of, timing: Timing::InOrder, record: None })
 }
 
 fn raw(scoring: &Scoring, number: usize) -> Result<Vec<(String, f32)>, NotScored> {

@@ -38,7 +38,7 @@ impl SignalLayout {
     }
 
     /// The signals of a saved window that mean the same today.
-    fn still_valid(&self, saved: &Self) -> u64 {
+    pub(in crate::analytics) fn still_valid(&self, saved: &Self) -> u64 {
         if self == saved {
             return u64::MAX;
         }

@@ -54,7 +54,7 @@ pub enum Flaw {
     NestedHoles { ring: usize },
     #[error("the polygon is inside polygon {polygon}")]
     NestedPolygons { polygon: usize },
-    #[error("the ring touches others so that the inside falls apart here")]
+    #[error("the edge that begins here touches another ring so that the inside falls apart")]
     Disconnected,
     #[error("{given_m} m is not above 0 and at most {most_m} m")]
     Reach { given_m: f64, most_m: f64 },
@@ -123,11 +123,13 @@ pub(super) fn check_places(places: &[Place]) -> Result<(), FlawAt> {
         if place.longitude.abs() > 180.0 || place.latitude.abs() > 90.0 {
             return found(Flaw::OutOfRange);
         }
-        let Some(next) = places.get(index + 1) else { continue };
+    }
+    for (index, pair) in places.windows(2).enumerate() {
+        let (place, next) = (pair[0], pair[1]);
         // Along a pole every longitude is the same place: that is how areas around a pole are closed.
-        let is_along_pole = place.latitude.abs() >= 90.0 && next.latitude == place.latitude;
+        let is_along_pole = (place.latitude + next.latitude).abs() >= 180.0;
         if (next.longitude - place.longitude).abs() > 180.0 && !is_along_pole {
-            return found(Flaw::AcrossAntimeridian);
+            return Err(FlawAt(Some((index, place)), Flaw::AcrossAntimeridian));
         }
     }
     Ok(())

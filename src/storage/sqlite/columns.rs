@@ -31,6 +31,8 @@ pub const OPTIONAL: &[&str] = &[
     "scores",
     "not_scored",
     "findings",
+    "quality",
+    "lost_before_us",
 ];
 
 const TIMING: u32 = 1;
@@ -47,6 +49,8 @@ const REJECTED: u32 = 1 << 11;
 const SCORES: u32 = 0b11 << 12;
 const NOT_SCORED: u32 = 1 << 14;
 const FINDINGS: u32 = 1 << 15;
+const QUALITY: u32 = 1 << 16;
+const LOST_BEFORE_US: u32 = 1 << 17;
 
 /// Signals that have a column of their own; declared ones stand in `extras`.
 const SIGNALS_WITH_COLUMN: u64 = (1 << SIGNALS.len()) - 1;
@@ -85,6 +89,8 @@ impl ColumnSet {
         needs(!assessment.scores.is_empty(), SCORES);
         needs(assessment.not_scored.is_some(), NOT_SCORED);
         needs(!assessment.findings.is_empty(), FINDINGS);
+        needs(!assessment.quality.is_good(), QUALITY);
+        needs(assessment.lost_before_us > 0, LOST_BEFORE_US);
         let mut signals = present & SIGNALS_WITH_COLUMN;
         if reading.odometer_m.is_some() {
             signals |= 1 << ODOMETER.index();
@@ -213,6 +219,12 @@ impl RowBinder<'_> {
                 .map(|finding| (finding.key.as_str(), finding.severity.code(), finding.is_raised, finding.value, finding.limit));
             let findings: Vec<_> = findings.collect();
             add(row, (!findings.is_empty()).then(|| json(&findings)));
+        }
+        if wants(QUALITY) {
+            add(row, (!assessment.quality.is_good()).then(|| json(&assessment.quality)));
+        }
+        if wants(LOST_BEFORE_US) {
+            add(row, (assessment.lost_before_us > 0).then(|| assessment.lost_before_us.cast_signed()));
         }
     }
 

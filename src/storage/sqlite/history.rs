@@ -137,7 +137,7 @@ impl SqliteArchive {
         select.fetch_optional(&self.0.readers).await.map_err(database_error("find a vehicle"))
     }
 
-    async fn model_versions(&self) -> Result<ModelVersions, ArchiveError> {
+    pub(super) async fn model_versions(&self) -> Result<ModelVersions, ArchiveError> {
         let select = sqlx::query_as("select number, model, version from model_versions");
         let versions: Result<Vec<(i64, String, String)>, _> = select.fetch_all(&self.0.readers).await;
         let versions = versions.map_err(database_error("list model versions"))?;

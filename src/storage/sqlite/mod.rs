@@ -16,6 +16,7 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vehicle_records;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use self::configurations::StoredConfiguration;
 pub use self::history::{ReadingCursor, ReadingsPage, ReadingsQuery};
 pub use self::quarantine::{ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
 pub use self::store::{ArchiveRecord, Stored};
+pub use self::walk::Walk;
 
 /// In order; a released one never changes.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -46,6 +48,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "quarantine", include_str!("../../../migrations/sqlite/0002_quarantine.sql")),
     (3, "minutes_of_hour", include_str!("../../../migrations/sqlite/0003_minutes_of_hour.sql")),
     (4, "vehicle_records", include_str!("../../../migrations/sqlite/0004_vehicle_records.sql")),
+    (5, "quality", include_str!("../../../migrations/sqlite/0005_quality.sql")),
     (6, "alerts", include_str!("../../../migrations/sqlite/0006_alerts.sql")),
     (7, "configurations", include_str!("../../../migrations/sqlite/0007_configurations.sql")),
 ];

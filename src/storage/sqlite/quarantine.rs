@@ -173,6 +173,27 @@ impl SqliteArchive {
         Ok(QuarantinePage { messages, next })
     }
 
+    /// Those of `ids` that are kept, in their order.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn quarantined_messages(&self, ids: &[i64]) -> Result<Vec<QuarantinedMessage>, ArchiveError> {
+        let ids = serde_json::to_string(ids).expect("numbers are JSON");
+        let select = sqlx::query_as(BY_ID).bind(ids).fetch_all(&self.0.readers).await;
+        let rows: Vec<Columns> = select.map_err(database_error("read quarantined messages"))?;
+        rows.into_iter().map(message).collect()
+    }
+
+    /// Messages of a reason that were not kept whole, so that nobody can take them in any more.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn count_not_whole(&self, reason: Reason) -> Result<u64, ArchiveError> {
+        let select = "select count(*) from quarantine where reason = ?1 and kept_bytes <> payload_bytes";
+        let count = sqlx::query_scalar(select).bind(reason.code()).fetch_one(&self.0.readers).await;
+        count.map(i64::unsigned_abs).map_err(database_error("count quarantined messages"))
+    }
+
     /// # Errors
     /// Where the archive does not answer.
     pub async fn mark_replayed(&self, ids: &[i64], at: Timestamp) -> Result<(), ArchiveError> {
@@ -211,6 +232,9 @@ const LIST: &str = "select id, received_at, source, vehicle_id, reason, detail, 
 const LIST_BY_REASON: &str =
     "select id, received_at, source, vehicle_id, reason, detail, item, payload_bytes, payload, replayed_at
     from quarantine where id < ?1 and reason = ?3 order by id desc limit ?2";
+
+const BY_ID: &str = "select id, received_at, source, vehicle_id, reason, detail, item, payload_bytes, payload, replayed_at
+    from quarantine where id in (select value from json_each(?1)) order by id";
 
 /// Those of ?3 (null: any reason) that were kept whole, can be decoded again and were not yet. What came out of the journal is no
 /// message of a vehicle.

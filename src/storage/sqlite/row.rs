@@ -9,8 +9,8 @@ use sqlx::sqlite::SqliteRow;
 use super::columns::{OPTIONAL, REQUIRED};
 use crate::domain::signal::{ODOMETER, SIGNALS};
 use crate::domain::{
-    AlertKey, Assessment, Finding, Ignition, ModelScore, NotScored, Position, Reading, RejectedSignal, Rejection, Severity,
-    SignalId, SignalTable, SignalValues, Timestamp, Timing, VehicleId,
+    AlertKey, Assessment, Finding, Ignition, ModelScore, NotScored, Position, Quality, Reading, RejectedSignal, Rejection,
+    Severity, SignalId, SignalTable, SignalValues, Timestamp, Timing, VehicleId,
 };
 use crate::storage::error::{ArchiveError, database_error};
 
@@ -57,11 +57,15 @@ impl RowReader<'_> {
         let scores: Vec<ScoreColumns> = columns.json("scores")?.unwrap_or_default();
         let not_scored = columns.code("not_scored", NotScored::from_code)?;
         let findings: Vec<FindingColumns> = columns.json("findings")?.unwrap_or_default();
+        let quality: Quality = columns.json("quality")?.unwrap_or_default();
+        let lost_before_us = columns.take::<Option<i64>>()?.map_or(0, i64::cast_unsigned);
         let (mut signals, odometer_m) = columns.signals()?;
         Ok(Assessment {
             arrival,
             timing,
             not_scored,
+            quality,
+            lost_before_us,
             findings: findings.into_iter().map(finding).collect::<Result<_, _>>()?,
             revision,
             scores: scores.into_iter().map(|score| self.score(score)).collect::<Result<_, _>>()?,

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::signal::{self, SIGNALS};
 use crate::domain::{
-    AlertKey, Assessment, Finding, Ignition, ModelScore, NotScored, Position, Quarantined, Reading, Reason, RejectedSignal,
-    Rejection, Severity, Signal, SignalId, SignalValues, Slot, Source, Timestamp, Timing, VehicleId,
+    AlertKey, Assessment, Finding, Ignition, ModelScore, NotScored, Position, PositionVerdict, Quality, Quarantined, Reading,
+    Reason, RejectedSignal, Rejection, Severity, Signal, SignalId, SignalValues, Slot, Source, Timestamp, Timing, VehicleId,
 };
 use crate::wire::record::Record;
 
@@ -49,6 +49,8 @@ pub(crate) fn at(recorded_at: i64) -> Assessment {
         timing: Timing::InOrder,
         scores: Vec::new(),
         not_scored: Some(NotScored::NoModel),
+        quality: Quality::default(),
+        lost_before_us: 0,
         findings: Vec::new(),
         revision: 0,
         reading: Reading {
@@ -135,6 +137,13 @@ fn a_full_assessment() -> Assessment {
         |model: &str, score| ModelScore { model: model.into(), version: "1.2".into(), score, raw: 3e-9, tail_probability: 1e-12 };
     full.scores = vec![score("forest", 0.25), score("drift", 0.9)];
     full.not_scored = None;
+    full.quality = Quality {
+        stuck: 1 << signal::ENGINE_LOAD.index(),
+        position: Some(PositionVerdict::Jump),
+        is_clock_frozen: true,
+        has_sequence_conflict: true,
+    };
+    full.lost_before_us = 12;
     full.arrival = u64::MAX / 2;
     full.revision = 7;
     full
@@ -161,7 +170,8 @@ async fn every_signal_of_the_table_has_its_column() {
     let signals: Vec<&str> = SIGNALS.iter().map(|signal| signal.name).collect();
     let mut expected = [columns::REQUIRED, columns::OPTIONAL, &signals].concat();
     // Later migrations add theirs at the end.
-    (columns.sort_unstable(), expected.sort_unstable());
+    columns.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(columns, expected, "migrations and code list the same columns");
 }
 

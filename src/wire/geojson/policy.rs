@@ -55,7 +55,8 @@ pub(super) fn refuse_near_misses(properties: &JsonObject) -> Result<(), String> 
         let is_near = |known: &&&str| {
             let known = self::plain(known);
             let begins_it = plain.len() >= 5 && known.starts_with(&plain);
-            begins_it || (plain.len() >= 4 && strsim::damerau_levenshtein(&plain, &known) <= known.len() / 5)
+            let begins_alike = known.len() > 8 && plain.starts_with(&known[..8]);
+            begins_it || begins_alike || (plain.len() >= 4 && strsim::damerau_levenshtein(&plain, &known) <= known.len() / 5)
         };
         if let Some(known) = GUESSABLE.iter().find(is_near) {
             return Err(format!("`{given}` is not known; write `{known}`, or another name if something else is meant"));

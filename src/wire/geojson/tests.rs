@@ -94,6 +94,7 @@ fn a_misspelt_property_is_refused_and_a_foreign_one_is_not() {
         ("max_speed_kmh", "max_speed_km_per_h"),
         ("maxSpeedKmPerH", "max_speed_km_per_h"),
         ("max_speed", "max_speed_km_per_h"),
+        ("max_speed_mph", "max_speed_km_per_h"),
         ("group", "groups"),
         ("grups", "groups"),
         ("dwel", "dwell"),
@@ -103,7 +104,7 @@ fn a_misspelt_property_is_refused_and_a_foreign_one_is_not() {
         let problem = problem(SQUARE, &format!(r#"{{"on":["enter"],"{wrong}":1}}"#));
         assert!(problem.contains(&format!("`{right}`")), "{wrong}: {problem}");
     }
-    for fine in ["color", "speed", "road", "swell", "manager", "height_m", "stroke", "fill-opacity", "group_of_yards"] {
+    for fine in ["color", "speed", "road", "manager", "height_m", "stroke", "fill-opacity", "group_of_yards"] {
         let text = document(&feature(SQUARE, &format!(r#"{{"on":["enter"],"{fine}":1}}"#)));
         assert!(read(&text).is_ok(), "{fine}: {}", read(&text).unwrap_err());
     }

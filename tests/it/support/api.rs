@@ -48,6 +48,12 @@ impl Api {
         answer(response.unwrap_or_else(|error| panic!("POST {path}: {error}")))
     }
 
+    #[track_caller]
+    pub fn put(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        let response = self.agent.put(format!("{}{path}", self.base)).header("Content-Type", content_type).send(body);
+        answer(response.unwrap_or_else(|error| panic!("PUT {path}: {error}")))
+    }
+
     /// `None`: unknown.
     #[track_caller]
     pub fn vehicle(&self, vehicle_id: &str) -> Option<Value> {

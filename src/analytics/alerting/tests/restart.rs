@@ -16,7 +16,7 @@ enum Step {
 /// What the journal has of it.
 enum Record {
     Reading { seconds: i64, delay_s: i64, timing: Timing, claims: Vec<Claim> },
-    Event(AlertEvent),
+    Event(Box<AlertEvent>),
 }
 
 struct Past {
@@ -101,7 +101,7 @@ fn live(steps: &[Step]) -> Past {
                 }
             }
         }
-        past.journal.extend(past.story.events[told..].iter().cloned().map(Record::Event));
+        past.journal.extend(past.story.events[told..].iter().cloned().map(Box::new).map(Record::Event));
         past.moments.push((past.journal.len(), past.story.episodes.clone()));
     }
     past
@@ -166,7 +166,7 @@ proptest! {
         let rest = past.journal[reading + 1..].iter();
         let moment = past.moments.iter().find(|(written, _)| *written > reading).unwrap();
         let lost: Vec<AlertEvent> = rest.take(moment.0 - reading - 1).map(|record| match record {
-            Record::Event(event) => event.clone(),
+            Record::Event(event) => (**event).clone(),
             Record::Reading { .. } => unreachable!("one reading a step"),
         }).collect();
         let (episodes, missing) = replayed(&past, 0, reading + 1);

@@ -1,0 +1,68 @@
+//! A lane's share in models: the profiles and cohorts that their features compare with, and what they claim.
+
+use super::{Judge, Lane, Owned};
+use crate::analytics::claim::Level;
+use crate::analytics::features::AsOf;
+use crate::analytics::profile::Lesson;
+use crate::analytics::rules;
+use crate::analytics::scoring::{Asked, Normals};
+use crate::analytics::vehicle::Vehicle;
+use crate::domain::{Assessment, Reading, Timestamp, Timing};
+
+impl Lane {
+    /// First pass: the row of this reading waits for the models. Returns its number.
+    pub(super) fn ask_models(&mut self, vehicle: u32, judge: Judge<'_>) -> usize {
+        self.form_cohorts(vehicle, judge);
+        let Judge { timing, step, quality } = judge;
+        let Owned { record, state, .. } = &self.vehicles[vehicle as usize];
+        let cohort = self.cohorts.of(record.as_deref());
+        let as_of = AsOf { window: &state.window, step, profile: &state.profile, cohort, quality };
+        self.scoring.add(&Asked { as_of, timing, record: record.as_deref() })
+    }
+
+    /// After that: the profile takes the reading in. What checks say about it is in `self.claims`.
+    pub(super) fn learn(&mut self, vehicle: u32, reading: &Reading, judge: Judge<'_>) {
+        let Judge { timing, step, quality } = judge;
+        if !matches!(timing, Timing::InOrder | Timing::Delayed) || quality.is_clock_frozen {
+            return;
+        }
+        self.form_cohorts(vehicle, judge);
+        let raised = rules::has_raised(&self.claims);
+        let Vehicle { window, profile, .. } = &mut self.vehicles[vehicle as usize].state;
+        profile.learn(&Lesson { reading, window, step, quality, raised });
+    }
+
+    /// Last pass: what the models claim joins what the checks said, in `self.claims`.
+    pub(super) fn claim_by_models(&mut self, vehicle: u32, number: usize, at: Timestamp) {
+        let before = self.claims.len();
+        let Owned { record, state: Vehicle { profile, episodes, .. }, .. } = &mut self.vehicles[vehicle as usize];
+        let normals = Normals { profile, cohort: self.cohorts.of(record.as_deref()) };
+        self.scoring.claims(number, normals, episodes.followed(), &mut self.claims);
+        if self.claims[before..].iter().any(|claim| claim.level == Level::Raised) {
+            profile.hear_model(at);
+        }
+    }
+
+    /// The same from a record of the journal.
+    pub(super) fn claim_by_models_again(&mut self, vehicle: u32, assessment: &Assessment) {
+        let before = self.claims.len();
+        let Vehicle { profile, episodes, .. } = &mut self.vehicles[vehicle as usize].state;
+        self.scoring.claims_again(&assessment.scores, &assessment.findings, episodes.followed(), &mut self.claims);
+        if self.claims[before..].iter().any(|claim| claim.level == Level::Raised) {
+            profile.hear_model(assessment.reading.recorded_at);
+        }
+    }
+
+    /// Once an hour of event time.
+    fn form_cohorts(&mut self, vehicle: u32, judge: Judge<'_>) {
+        let at = self.vehicles[vehicle as usize].state.window.recorded_at(judge.step);
+        let moves = matches!(judge.timing, Timing::InOrder | Timing::Delayed) && !judge.quality.is_clock_frozen;
+        if !moves || !self.cohorts.are_due(at) {
+            return;
+        }
+        let mut in_order: Vec<&Owned> = self.vehicles.iter().collect();
+        in_order.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        self.cohorts.form(at, in_order.iter().map(|owned| (owned.record.as_deref(), &owned.state.profile)));
+        self.cohorts_have_changed = true;
+    }
+}

@@ -1,0 +1,53 @@
+//! `odograph model`: what a model file says about itself, whether it may score live traffic, and how a contract gets into it. What is
+//! checked: `analytics::model::check`; how well it finds faults: `evaluate`.
+
+mod annotate;
+mod check;
+mod describe;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Subcommand;
+
+use super::Failure;
+use crate::domain::SignalTable;
+use crate::settings::{Settings, Sources, signal_table};
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Say for a model file, point by point, whether it may score live traffic, and what to do next
+    Check(check::CheckArgs),
+    /// Show what a model file says about itself: features, requirements, score, alerts, training
+    Describe(describe::DescribeArgs),
+    /// Write a contract into an ONNX file; the graph stays as it is
+    Annotate(annotate::AnnotateArgs),
+    /// Count what rules, fences and models find in labelled history, what they miss, and what they make up
+    Evaluate(super::evaluate::EvaluateArgs),
+}
+
+/// # Errors
+/// Where a file or a setting is wrong; a check that failed is no error but exit code 1.
+pub fn run(command: &ModelCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ModelCommand::Check(args) => check::run(args),
+        ModelCommand::Describe(args) => describe::run(args),
+        ModelCommand::Annotate(args) => annotate::run(args),
+        ModelCommand::Evaluate(args) => super::evaluate::run(args),
+    }
+}
+
+fn settings_of(config: Option<&PathBuf>) -> anyhow::Result<Settings> {
+    let sources = Sources { file: config.cloned(), environment: Settings::environment(), flags: Vec::new() };
+    Ok(Settings::load(&sources).map_err(Failure::from)?)
+}
+
+/// The signals that features may name.
+fn table_of(config: Option<&PathBuf>) -> anyhow::Result<SignalTable> {
+    Ok(signal_table(&settings_of(config)?.signals))
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("could not read {}", file.display()))
+}

@@ -1,0 +1,90 @@
+//! Debian's mosquitto with the configuration that the repository ships, in a folder of its own.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::wait_for;
+
+const MOSQUITTO: &str = "/usr/sbin/mosquitto";
+const UP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Killed when dropped.
+pub struct Mosquitto {
+    process: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Mosquitto {
+    /// `None`, said aloud: it is not installed.
+    pub fn start() -> Option<Self> {
+        if !Path::new(MOSQUITTO).exists() {
+            println!("NOT RUN: {MOSQUITTO} is not installed");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        // It cannot say which port it got, so the kernel is asked for a free one.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let shipped = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/mosquitto.conf")).unwrap();
+        let ours = shipped
+            .replace("listener 1883", &format!("listener {port}"))
+            .replace("/var/lib/mosquitto/", &format!("{}/", folder.path().display()));
+        assert_ne!(ours, shipped);
+        // Debian's mosquitto started by root would become a user that may not write here.
+        fs::write(folder.path().join("mosquitto.conf"), ours + "\nuser root\n").unwrap();
+        let process = run(folder.path());
+        let mut broker = Self { process, port, folder };
+        broker.wait_until_up();
+        Some(broker)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// A settings file for a service that subscribes here.
+    pub fn settings_file(&self) -> PathBuf {
+        let path = self.folder.path().join("odograph.toml");
+        fs::write(&path, format!("[broker]\nurl = \"mqtt://{}\"\n", self.address())).unwrap();
+        path
+    }
+
+    /// Returns once it is gone. SIGTERM lets it write down what it has, SIGKILL does not.
+    pub fn end(&mut self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Again, on the same port and folder.
+    pub fn restart(&mut self) {
+        self.process = run(self.folder.path());
+        self.wait_until_up();
+    }
+
+    fn wait_until_up(&mut self) {
+        wait_for("mosquitto", UP_WITHIN, || {
+            assert_eq!(self.process.try_wait().unwrap(), None, "mosquitto has ended");
+            let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+            // A connection to a port that nobody listens on can meet itself.
+            (stream.local_addr().unwrap() != stream.peer_addr().unwrap()).then_some(())
+        });
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _already_gone = self.process.kill();
+        let _already_gone = self.process.wait();
+    }
+}
+
+fn run(folder: &Path) -> Child {
+    let configuration = folder.join("mosquitto.conf");
+    Command::new(MOSQUITTO).arg("-c").arg(configuration).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
