@@ -135,12 +135,12 @@ impl Cell<'_> {
         }
         scoring.run();
         let mut scores = Vec::with_capacity(1);
-        let mut scored = 0;
+        let mut with_score = 0;
         for number in 0..self.batch {
             scores.clear();
-            scored += usize::from(scoring.judged(number).scores(&mut scores).is_ok());
+            with_score += usize::from(scoring.judged(number).scores(&mut scores).is_ok());
         }
-        scored
+        with_score
     }
 
     fn check_scores(&self, sides: &mut Sides, name: &str) -> Result<(), ScoringError> {
