@@ -176,13 +176,13 @@ mod tests {
     use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
     use crate::analytics::contract::PREFIX;
     use crate::analytics::library::find_library;
+    use crate::analytics::model::{Model, Runtime};
     use crate::analytics::offline::OfflineLane;
     use crate::analytics::onnx_file::{metadata_of, with_metadata};
     use crate::domain::{Timestamp, VehicleId};
     use crate::simulator::fleet::{Fleet as SimulatedFleet, Options as FleetOptions};
     use crate::simulator::illness::RandomFaults;
     use crate::simulator::out::write as write_fleet;
-    use crate::analytics::model::{Model, Runtime};
 
     fn fixture(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/history").join(name)
@@ -316,7 +316,10 @@ vehicle_id,recorded_at,engine_speed_rpm,engine_speed_rpm.delta,coolant_temperatu
                 let exported = if exported.is_empty() { f32::NAN } else { exported.parse::<f32>().unwrap() };
                 let reading = (VehicleId::new(cells[0]).unwrap(), cells[1].parse().unwrap());
                 let served = f32::from_bits(served[&reading]);
-                assert!(exported.to_bits() == served.to_bits() || (exported.is_nan() && served.is_nan()), "{line}: {feature} {served}");
+                assert!(
+                    exported.to_bits() == served.to_bits() || (exported.is_nan() && served.is_nan()),
+                    "{line}: {feature} {served}"
+                );
                 rows += 1;
                 present += u32::from(!exported.is_nan());
             }

@@ -110,7 +110,7 @@ fn a_window_model_takes_steps_and_signals_and_averages_over_present_cells() {
     let moved = [10.0, 90.0, 20.0, 90.0, 30.0, 90.0, 40.0, f32::NAN];
     let mut raw = Vec::new();
     model.score(&[[50.0, 90.0].repeat(4), moved.to_vec()].concat(), &mut raw).unwrap();
-    assert_eq!(raw[0], 0.0);
+    assert_eq!(raw[0].to_bits(), 0.0_f32.to_bits());
     // 15, 5, 5 and 15 km/h from the mean of 25, in units of 10; three coolant values at their mean.
     assert!((raw[1] - 5.0 / 7.0).abs() < 1e-6, "{raw:?}");
 }

@@ -250,7 +250,10 @@ fn a_calibration_that_cannot_tell_the_wanted_probability_raises_nothing_and_says
     let mut window = Window::default();
     window.insert(&reading_at(0, &[(signal::SPEED, 300.0)]), &WindowLimits::new(Duration::ZERO, 1 << 16));
     assert_eq!(claims_of(&mut scoring, &window, &[]), [], "a speed of 300 km/h is among the normal ones");
-    window.insert(&reading_at(1, &[(signal::SPEED, 50.0), (signal::ENGINE_SPEED, 40_000.0)]), &WindowLimits::new(Duration::ZERO, 1 << 16));
+    window.insert(
+        &reading_at(1, &[(signal::SPEED, 50.0), (signal::ENGINE_SPEED, 40_000.0)]),
+        &WindowLimits::new(Duration::ZERO, 1 << 16),
+    );
     let claims = claims_of(&mut scoring, &window, &[]);
     assert_eq!(claims[0].key.as_str(), "model:score:engine");
 }
@@ -264,7 +267,8 @@ fn a_model_that_takes_too_long_costs_a_second_once_and_no_reading() {
     for number in numbers {
         assert_eq!(raw(&scoring, number).unwrap().len(), 1, "the other model goes on");
     }
-    let failures: Vec<_> = scoring.take_failures().map(|(_, failures)| (failures.rows, failures.error.unwrap().to_string())).collect();
+    let failures: Vec<_> =
+        scoring.take_failures().map(|(_, failures)| (failures.rows, failures.error.unwrap().to_string())).collect();
     assert!(failures[0].0 == 2 && failures[0].1.contains("stopped"), "{failures:?}");
 }
 
