@@ -58,11 +58,7 @@ pub struct Addresses {
 ///
 /// `roads`: where a simulated fleet drives, for the map.
 pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Addresses, &Tasks)) -> anyhow::Result<()> {
-    let recorder = PrometheusBuilder::new();
-    // As buckets they are exact over any span; a summary would forget, and hold what happened before.
-    let recorder =
-        recorder.set_buckets_for_metric(Matcher::Full(crate::metrics::LANE_BATCH_READINGS.to_owned()), BATCH_BUCKETS)?;
-    let recorder = recorder.install_recorder()?;
+    let recorder = install_recorder()?;
     crate::metrics::describe();
     let tasks = Tasks::default();
     let table = Arc::new(settings::signal_table(&settings.signals));
@@ -75,12 +71,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let archive = SqliteArchive::open(&file_of(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
     let register = VehicleRegister::open(archive.clone()).await?;
     let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
-    let keep = settings.ingest.retention.duration();
-    let (forgetting, stop) = (archive.clone(), tasks.stop());
-    tasks.spawn("retention", async move {
-        retention::run(forgetting, keep, stop).await;
-        Ok(())
-    });
+    start_retention(&archive, settings.ingest.retention.duration(), &tasks);
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let open_alerts = Arc::new(OpenAlerts::default());
     let alert_feed = Arc::new(AlertFeed::new(crate::clock::now().as_micros().unsigned_abs()));
@@ -102,7 +93,9 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
         },
         tasks: &tasks,
     })?;
-    left_open.iter().for_each(|alert| open_alerts.take(alert));
+    for alert in &left_open {
+        open_alerts.take(alert);
+    }
     watch_alerts(changes, watched, &table, &tasks)?;
     let commands = commands_to(inlet.clone());
     let are_files = !settings.fences.files.is_empty();
@@ -127,13 +120,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
         table,
         settings: settings.fleet,
     });
-    let recalled = fleet.clone();
-    tasks.spawn("recall", async move {
-        if let Err(error) = recalled.recall().await {
-            tracing::warn!(%error, "vehicles that are silent since the start are not on the map");
-        }
-        Ok(())
-    });
+    recall(fleet.clone(), &tasks);
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
     let dashboard = dashboard::Parts {
         fleet,
@@ -167,6 +154,29 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     archive.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn install_recorder() -> anyhow::Result<PrometheusHandle> {
+    // As buckets they are exact over any span; a summary would forget, and hold what happened before.
+    let batches = Matcher::Full(crate::metrics::LANE_BATCH_READINGS.to_owned());
+    Ok(PrometheusBuilder::new().set_buckets_for_metric(batches, BATCH_BUCKETS)?.install_recorder()?)
+}
+
+fn start_retention(archive: &SqliteArchive, keep: Duration, tasks: &Tasks) {
+    let (archive, stop) = (archive.clone(), tasks.stop());
+    tasks.spawn("retention", async move {
+        retention::run(archive, keep, stop).await;
+        Ok(())
+    });
+}
+
+fn recall(fleet: Fleet, tasks: &Tasks) {
+    tasks.spawn("recall", async move {
+        if let Err(error) = fleet.recall().await {
+            tracing::warn!(%error, "vehicles that are silent since the start are not on the map");
+        }
+        Ok(())
+    });
 }
 
 fn start_archive_writer(

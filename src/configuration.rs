@@ -1,5 +1,6 @@
 //! What judges readings, as it is kept by revision: enough to judge them again in a year. Builds lanes from it: `Configuration::blueprint`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -101,7 +102,11 @@ impl Configuration {
 }
 
 fn sha256(file: &[u8]) -> String {
-    Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(file) {
+        let _never_fails = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// The fences of the settings; where they name no file, those that were in force last.

@@ -86,7 +86,7 @@ mod tests {
         let tasks = Tasks::default();
         let (journal, _recovery) = Journal::open(folder.path(), &settings, &tasks).unwrap();
         let reader = journal.reader(CURSOR).unwrap();
-        let (sender, events) = mpsc::channel();
+        let (sender, events) = mpsc::sync_channel(16);
         let watching = thread::spawn(move || run(reader, &Arc::default(), move |event| sender.send(event).unwrap()));
         for revision in 0..3 {
             let mut event = a_full_alert_event();

@@ -83,9 +83,9 @@ struct Moments {
 /// Until when nothing is learnt.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Frozen {
-    by_checks_until: Timestamp,
-    by_models_from: Timestamp,
-    by_models_until: Timestamp,
+    checks_until: Timestamp,
+    models_from: Timestamp,
+    models_until: Timestamp,
 }
 
 impl Quantity {
@@ -112,7 +112,7 @@ impl Profile {
         let Lesson { reading, window, step, quality, raised } = *lesson;
         let at = reading.recorded_at;
         if raised {
-            self.frozen.by_checks_until = self.frozen.by_checks_until.max(at.plus(FROZEN_FOR));
+            self.frozen.checks_until = self.frozen.checks_until.max(at.plus(FROZEN_FOR));
         }
         if !self.is_frozen(at) {
             let weight = weight_of(at);
@@ -132,16 +132,16 @@ impl Profile {
 
     /// A model raised on the reading of that moment.
     pub fn hear_model(&mut self, at: Timestamp) {
-        if at >= self.frozen.by_models_until {
-            self.frozen.by_models_from = at.plus(MODELS_HEARD_AFTER);
+        if at >= self.frozen.models_until {
+            self.frozen.models_from = at.plus(MODELS_HEARD_AFTER);
         }
-        self.frozen.by_models_until = self.frozen.by_models_until.max(at.plus(FROZEN_FOR));
+        self.frozen.models_until = self.frozen.models_until.max(at.plus(FROZEN_FOR));
     }
 
     #[must_use]
     pub fn is_frozen(&self, at: Timestamp) -> bool {
-        let Frozen { by_checks_until, by_models_from, by_models_until } = self.frozen;
-        at < by_checks_until || (by_models_from..by_models_until).contains(&at)
+        let Frozen { checks_until, models_from, models_until } = self.frozen;
+        at < checks_until || (models_from..models_until).contains(&at)
     }
 
     /// Its own normal, however few values made it.
@@ -195,7 +195,7 @@ impl Profile {
 impl Default for Frozen {
     fn default() -> Self {
         let never = Timestamp::from_micros(i64::MIN);
-        Self { by_checks_until: never, by_models_from: never, by_models_until: never }
+        Self { checks_until: never, models_from: never, models_until: never }
     }
 }
 
@@ -208,7 +208,7 @@ impl Moments {
         self.count = self.count.saturating_add(1);
     }
 
-    /// Chan, Golub, LeVeque: Algorithms for computing the sample variance (1983), with weights.
+    /// Chan, Golub, `LeVeque`: Algorithms for computing the sample variance (1983), with weights.
     fn merge(&mut self, other: &Self) {
         let weight = self.weight + other.weight;
         if other.weight <= 0.0 {

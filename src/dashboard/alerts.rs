@@ -44,7 +44,7 @@ struct CommandForm {
     to: Option<String>,
     /// Silence: for how long.
     duration: Option<Interval>,
-    /// Resolve: confirmed or false_alarm.
+    /// Resolve: `confirmed` or `false_alarm`.
     verdict: Option<String>,
 }
 
@@ -126,8 +126,8 @@ pub async fn command(
     };
     let now = clock::now();
     let action = form.action(&action, now)?;
-    let by = form.text(form.by.as_ref(), "by", MAX_NAME_CHARACTERS)?.unwrap_or_else(|| NOBODY.into());
-    let note = form.text(form.note.as_ref(), "note", MAX_NOTE_CHARACTERS)?;
+    let by = CommandForm::text(form.by.as_ref(), "by", MAX_NAME_CHARACTERS)?.unwrap_or_else(|| NOBODY.into());
+    let note = CommandForm::text(form.note.as_ref(), "note", MAX_NOTE_CHARACTERS)?;
     let alert = find(&fleet, &id).await?;
     let command = Command { vehicle_id: alert.vehicle_id, alert_id: alert.alert_id, action, by, note, at: now };
     let obeyed = fleet.command(command).await?;
@@ -147,7 +147,7 @@ impl CommandForm {
         match name {
             "acknowledge" => Ok(Action::Acknowledge),
             "assign" => {
-                let to = self.text(self.to.as_ref(), "to", MAX_NAME_CHARACTERS)?;
+                let to = Self::text(self.to.as_ref(), "to", MAX_NAME_CHARACTERS)?;
                 Ok(Action::Assign { to: to.ok_or_else(|| bad_command("assign needs `to`, the name of a person or team"))? })
             }
             "silence" => {
@@ -170,7 +170,7 @@ impl CommandForm {
         }
     }
 
-    fn text(&self, value: Option<&String>, field: &str, most: usize) -> Result<Option<Box<str>>, Problem> {
+    fn text(value: Option<&String>, field: &str, most: usize) -> Result<Option<Box<str>>, Problem> {
         let Some(value) = value else { return Ok(None) };
         let length = value.chars().count();
         // PostgreSQL refuses the character 0 for ever.

@@ -31,7 +31,6 @@ struct Server {
     archive: SqliteArchive,
     live: Arc<LiveState>,
     open_alerts: Arc<OpenAlerts>,
-    alert_feed: Arc<AlertFeed>,
     problem: Arc<Mutex<Option<String>>>,
 }
 
@@ -57,7 +56,7 @@ async fn a_server() -> Server {
         fleet: Fleet::new(FleetParts {
             live: Arc::clone(&live),
             open_alerts: Arc::clone(&open_alerts),
-            alert_feed: Arc::clone(&alert_feed),
+            alert_feed,
             commands: Commands::new({
                 let open_alerts = Arc::clone(&open_alerts);
                 move |command| std::future::ready(acknowledged(&open_alerts, &command))
@@ -86,7 +85,7 @@ async fn a_server() -> Server {
     };
     let router = router(parts, axum::Router::new());
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
-    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, alert_feed, problem }
+    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, problem }
 }
 
 /// Lanes that make everything durable at once.

@@ -212,7 +212,9 @@ mod tests {
         for minute in 0..=1_440 {
             board.reading(&truck, at(minute), (100..130).contains(&minute).then_some("overheating"));
         }
-        alerts.iter().for_each(|minute| board.event(&opened(*minute)));
+        for minute in alerts {
+            board.event(&opened(*minute));
+        }
         board.finish()
     }
 

@@ -178,6 +178,7 @@ mod tests {
         ];
         archive.store(&records).await.unwrap();
         let replay = QuarantineReplay::new(intake, archive.clone());
+        #[expect(clippy::disallowed_methods, reason = "a test takes its result")]
         let lanes = tokio::spawn(async move {
             let mut sent = 0;
             while let Some(delivery) = deliveries.recv().await {

@@ -22,7 +22,11 @@ pub struct Batch {
 
 impl fmt::Debug for Batch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Batch").field("frame_bytes", &self.frames.len()).field("promises", &self.promises.len()).finish()
+        formatter
+            .debug_struct("Batch")
+            .field("frame_bytes", &self.frames.len())
+            .field("promises", &self.promises.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -174,7 +174,7 @@ pub struct Fleet {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Page {
-    /// Address of a MapLibre style. Empty: the background that is part of the page.
+    /// Address of a `MapLibre` style. Empty: the background that is part of the page.
     pub map_style: String,
     /// Where that style's tiles, glyphs and sprites come from, if not from its own origin.
     pub map_origins: Vec<String>,

@@ -154,6 +154,12 @@ impl Vehicle {
         self.now >= self.no_coverage_until
     }
 
+    /// For a test that cannot wait until it drives into a valley.
+    #[cfg(test)]
+    pub(super) fn lose_coverage_until(&mut self, until: Timestamp) {
+        self.no_coverage_until = until;
+    }
+
     /// What is wrong with it now.
     pub fn label(&self) -> Option<Label> {
         let illness = self.illness.as_ref().filter(|illness| illness.is_active())?;

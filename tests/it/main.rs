@@ -9,5 +9,6 @@ mod http;
 mod kill;
 mod line;
 mod order;
+mod quality;
 mod support;
 mod ways;

@@ -156,6 +156,66 @@ save("fails_when_fast", [
 ], [out("score", ["batch", 1])], contract(SCORE, 50 / 199, name="fails_when_fast"),
     [numpy_helper.from_array(np.array([0], dtype=np.int64), "first"), tensor("list", np.linspace(0, 1, 200))])
 
+# Counts to exp(speed / 10) in a loop: at once up to 100 km/h, for hours at 250.
+body = helper.make_graph(
+    [helper.make_node("Identity", ["going"], ["goes_on"]), helper.make_node("Add", ["count", "loop_one"], ["next_count"])],
+    "body",
+    [helper.make_tensor_value_info("turn", TensorProto.INT64, []), helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+     helper.make_tensor_value_info("count", TensorProto.FLOAT, [1])],
+    [helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []), helper.make_tensor_value_info("next_count", TensorProto.FLOAT, [1])],
+)
+save("endless_when_fast", [
+    helper.make_node("Gather", ["features", "first"], ["speed"], axis=1),
+    helper.make_node("ReduceMax", ["speed"], ["fastest"], keepdims=0),
+    helper.make_node("Div", ["fastest", "ten"], ["tenth"]),
+    helper.make_node("Exp", ["tenth"], ["turns"]),
+    helper.make_node("Cast", ["turns"], ["trips"], to=TensorProto.INT64),
+    helper.make_node("Loop", ["trips", "yes", "zero"], ["counted"], body=body),
+    helper.make_node("Mul", ["counted", "zero"], ["nothing"]),
+    helper.make_node("Div", ["speed", "fifty"], ["relative"]),
+    helper.make_node("Add", ["relative", "nothing"], ["score"]),
+], [out("score", ["batch", 1])], contract(SCORE, 1.0, name="endless_when_fast"), [
+    numpy_helper.from_array(np.array([0], dtype=np.int64), "first"), numpy_helper.from_array(np.array(10.0, np.float32), "ten"),
+    tensor("fifty", [50.0]), tensor("zero", [0.0]), tensor("loop_one", [1.0]), numpy_helper.from_array(np.array(True), "yes")])
+
+# A window model: what is reconstructed is the mean over the steps, so that the score is how much the signals moved.
+WINDOW = {"steps": 4, "signals": ["speed_km_per_h", "coolant_temperature_celsius"], "step": "30s", "max_age": "60s"}
+window_rows = [[50.0, 90.0] * 4, [10.0, 90.0, 20.0, 90.0, 30.0, 90.0, 40.0, None]]
+WINDOW_FILL, WINDOW_SPREAD = [0.0, 90.0], [10.0, 5.0]
+
+
+def window_error(row):
+    cells = np.array([[np.nan if value is None else value for value in row]]).reshape(4, 2)
+    filled = np.where(np.isnan(cells), WINDOW_FILL, cells)
+    return float(np.nanmean(np.where(np.isnan(cells), np.nan, ((filled - filled.mean(axis=0)) / WINDOW_SPREAD) ** 2)))
+
+
+window_graph = helper.make_graph(
+    [helper.make_node("ReduceMean", ["window"], ["mean"], axes=[1], keepdims=1),
+     helper.make_node("Add", ["mean", "nothing"], ["again"])],
+    "window",
+    [helper.make_tensor_value_info("window", TensorProto.FLOAT, ["batch", 4, 2])], [out("again", ["batch", 4, 2])],
+    [tensor("nothing", np.zeros((1, 4, 2)))])
+window_model = helper.make_model(window_graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="odograph tests")
+helper.set_model_props(window_model, contract(
+    {"kind": "reconstruction", "output": "again", "spread": WINDOW_SPREAD}, name="window", features=None, window=WINDOW,
+    fill=WINDOW_FILL, requires={"min_readings": 3, "max_missing": 3}, alert={"open": 4.0, "close": 1.0, "raised": 1, "of": 1},
+    golden={"rows": window_rows, "raw": [window_error(row) for row in window_rows]}))
+onnx.save(window_model, HERE / "window.onnx")
+
+# The speed as it came, so that a test sees what was served.
+save("echo", [helper.make_node("Identity", ["features"], ["score"])], [out("score", ["batch", 1])],
+     contract(SCORE, 50.0, name="echo", features=["speed_km_per_h"], fill=[None], requires={"max_missing": 1},
+              golden={"rows": [[50.0]], "raw": [50.0]}), width=1)
+
+# A list of maps, as scikit-learn's converter gives classes.
+save("zipmap", [
+    helper.make_node("Sigmoid", ["features"], ["probabilities"]),
+    helper.make_node("ZipMap", ["probabilities"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2, 3]),
+], [helper.make_value_info("maps", helper.make_sequence_type_proto(helper.make_map_type_proto(
+    TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))))],
+    contract({"kind": "probability", "output": "maps", "column": 1}, calibration=None), imports=["ai.onnx.ml"])
+
 # Shapes that do not keep the contract.
 save("too_wide", [helper.make_node("ReduceMean", ["features"], ["score"], axes=[1], keepdims=1)],
      [out("score", ["batch", 1])], contract(SCORE), width=WIDTH + 1)

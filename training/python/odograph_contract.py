@@ -38,9 +38,11 @@ def write_contract(
     *,
     name: str,
     version: str,
-    features: list[str],
     score: dict,
     normal: np.ndarray,
+    features: list[str] | None = None,
+    window: dict | None = None,
+    alert: dict | None = None,
     golden: np.ndarray | None = None,
     fill: list[float | None] | None = None,
     requires: dict | None = None,
@@ -53,15 +55,22 @@ def write_contract(
 ) -> dict:
     """Writes `model` (a path or a ModelProto) with its contract to `out`. Returns the contract as it stands in the file.
 
-    features: names in the order of the input's columns; `odograph features list` explains them all.
+    features: names in the order of the input's columns; `odograph features list` explains them all. Or
+    window: {"steps": 16, "signals": […], "step": "30s", "max_age": "90s"}: the model takes [batch, steps, signals], and rows are
+        [rows, steps * signals] here as `odograph features export --features @window.json` writes them.
     score: {"kind": "score"|"reconstruction"|"probability", "output": …}, with "spread" (one number per feature) for a
         reconstruction, "column" for a probability, "higher_is": "normal" where low outputs are the anomalous ones.
     normal: [rows, features], raw values as `odograph features export` writes them, NaN where missing.
     golden: rows that the model is checked with whenever it is loaded; by default a few of `normal`.
     fill: what stands for a missing value, per feature; None passes NaN on to the model.
     requires: {"min_readings": n, "max_missing": n, "max_gap": "2m"}; a reading that does not meet it gets no score.
+    alert: {"open": raw, "close": raw, "raised": k, "of": n, "calm_for": "5m", "calm_readings": 3, "severity": "warning"}: when the
+        score becomes an alert; `alert_limits.py` finds the limits. Without it the settings say when, by tail probability.
     """
     proto = onnx.load(model) if isinstance(model, (str, Path)) else onnx.ModelProto.FromString(model.SerializeToString())
+    if (features is None) == (window is None):
+        raise ContractError("a model takes features or a window, the one or the other")
+    columns = len(features) if features is not None else len(window["signals"])
     contract = {
         "contract": VERSION,
         "name": name,
@@ -69,22 +78,24 @@ def write_contract(
         "description": description,
         "author": author,
         "license": license,
-        "features": list(features),
-        "fill": list(fill) if fill is not None else [None] * len(features),
+        **({"features": list(features)} if features is not None else {"window": window}),
+        "fill": list(fill) if fill is not None else [None] * columns,
         "requires": requires or {},
         "score": score,
         "applies_to": applies_to or {},
+        **({"alert": alert} if alert else {}),
         "training": training or {},
     }
     check(proto, contract)
     scorer = Scorer(proto, contract)
-    normal = as_rows(normal, len(features))
+    normal = as_rows(normal, width_of(contract))
     raw = scorer.raw(normal)
     raw = raw[np.isfinite(raw)]
     if len(raw) < 100:
         raise ContractError(f"normal: {len(raw)} rows with a score are too few to calibrate on; at least 100 are needed")
     contract["calibration"] = calibrate(raw)
-    golden = spread_out(normal, GOLDEN_ROWS) if golden is None else as_rows(golden, len(features))
+    contract["baseline"] = histograms(normal.reshape(-1, columns))
+    golden = spread_out(normal, GOLDEN_ROWS) if golden is None else as_rows(golden, width_of(contract))
     expected = scorer.raw(golden)
     if not np.isfinite(expected).all():
         raise ContractError("golden: the model gives no number for one of the rows")
@@ -124,9 +135,10 @@ class Scorer:
 
     def raw(self, rows: np.ndarray) -> np.ndarray:
         """One raw score a row, as f32; NaN where the model has none."""
-        rows = as_rows(rows, len(self.contract["features"]))
-        missing = np.isnan(rows)
-        filled = np.where(missing, self.fill, rows)
+        rows = as_rows(rows, width_of(self.contract))
+        cells = rows.reshape(len(rows), *shape_of(self.contract))
+        missing = np.isnan(cells)
+        filled = np.where(missing, self.fill, cells)
         score = self.contract["score"]
         output = self.session.run([score["output"]], {self.input: filled})[0]
         if score["kind"] == "score":
@@ -134,9 +146,9 @@ class Scorer:
         if score["kind"] == "probability":
             return output[:, score["column"]].astype(np.float32)
         spread = np.asarray(score["spread"], np.float32).astype(np.float64)
-        error = (filled.astype(np.float64) - output.astype(np.float64)) / spread
-        squares = np.where(missing, 0.0, error * error)
-        present = (~missing).sum(axis=1)
+        error = (filled.astype(np.float64) - output.reshape(filled.shape).astype(np.float64)) / spread
+        squares = np.where(missing, 0.0, error * error).reshape(len(rows), -1)
+        present = (~missing).reshape(len(rows), -1).sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             return (squares.sum(axis=1) / present).astype(np.float32)
 
@@ -170,7 +182,7 @@ def check(proto: onnx.ModelProto, contract: dict) -> None:
     for key in ("name", "version"):
         if not contract[key].strip():
             raise ContractError(f"{key} is empty")
-    features = contract["features"]
+    features = contract["features"] if "features" in contract else contract["window"]["signals"]
     width = len(features)
     if width == 0 or len(set(features)) != width:
         raise ContractError("features: at least one name is needed, and each only once")
@@ -182,8 +194,10 @@ def check(proto: onnx.ModelProto, contract: dict) -> None:
         raise ContractError(f"the model takes {len(inputs)} inputs; exactly one is wanted")
     tensor = inputs[0].type.tensor_type
     shape = [dimension.dim_value if dimension.HasField("dim_value") else None for dimension in tensor.shape.dim]
-    if tensor.elem_type != onnx.TensorProto.FLOAT or shape not in ([None, width], [None, None]):
-        raise ContractError(f"input {inputs[0].name!r} must be f32 [batch, {width}] with a dynamic batch, it is {shape}")
+    wanted = shape_of(contract)
+    fits = len(shape) == 1 + len(wanted) and shape[0] is None and all(has in (None, wants) for has, wants in zip(shape[1:], wanted))
+    if tensor.elem_type != onnx.TensorProto.FLOAT or not fits:
+        raise ContractError(f"input {inputs[0].name!r} must be f32 [batch, {', '.join(map(str, wanted))}] with a dynamic batch, it is {shape}")
     score = contract["score"]
     outputs = [value.name for value in proto.graph.output]
     if score.get("output") not in outputs:
@@ -198,6 +212,29 @@ def check(proto: onnx.ModelProto, contract: dict) -> None:
             raise ContractError("score: a probability needs the column of the anomalous class")
     elif kind != "score":
         raise ContractError(f"score: kind {kind!r} is none of score, reconstruction, probability")
+
+
+def shape_of(contract: dict) -> list[int]:
+    """Of one row as the graph takes it."""
+    return [len(contract["features"])] if "features" in contract else [contract["window"]["steps"], len(contract["window"]["signals"])]
+
+
+def width_of(contract: dict) -> int:
+    return int(np.prod(shape_of(contract)))
+
+
+def histograms(values: np.ndarray) -> list[dict]:
+    """Twenty bins of equal counts per column: what was usual, for explanations and for drift."""
+    baseline = []
+    for column in values.astype(np.float64).T:
+        present = column[np.isfinite(column)]
+        edges = np.unique(np.quantile(present, np.linspace(0, 1, 21)).astype(np.float32)) if len(present) else np.zeros(1, np.float32)
+        if len(edges) < 2:
+            edges = np.array([edges[0], edges[0]], np.float32)
+        counts, _ = np.histogram(present, edges.astype(np.float64)) if edges[0] < edges[-1] else (np.array([len(present)]), None)
+        missing = round(1 - len(present) / max(len(column), 1), 6)
+        baseline.append({"edges": as_list(edges), "counts": [int(count) for count in counts], "missing": missing})
+    return baseline
 
 
 def as_rows(rows: np.ndarray, width: int) -> np.ndarray:

@@ -109,7 +109,7 @@ fn a_window_model_has_signals_for_columns_and_as_many_values_as_cells() {
     let window = r#"{"steps": 3, "signals": ["gear", "speed_km_per_h"], "step": "30s"}"#;
     let golden = r#"{"rows": [[1, 2, 3, 4, 5, null]], "raw": [0.5]}"#;
     let contract = read(&[("odograph.features", ""), ("odograph.window", window), ("odograph.golden", golden)]).unwrap();
-    let grid = Grid { steps: 3, step: Duration::from_secs(30), max_age: Duration::from_secs(60) };
+    let grid = Grid { steps: 3, step: Duration::from_secs(30), max_age: Duration::from_mins(1) };
     assert_eq!((contract.window, contract.width(), contract.features.len()), (Some(grid), 6, 2));
     let refuse = |window: &str| {
         read(&[("odograph.features", ""), ("odograph.window", window), ("odograph.golden", golden)]).unwrap_err().to_string()

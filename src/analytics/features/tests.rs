@@ -332,10 +332,10 @@ mod grids {
         readings.iter().any(|reading| (first - max_age + 1..=first).contains(&seconds(reading))).then(|| {
             let moments = (0..steps).map(|index| first + index * step);
             let value = |moment: i64, id| {
-                let young = readings.iter().rev().filter(|reading| {
+                let mut young = readings.iter().rev().filter(|reading| {
                     seconds(reading) <= moment && seconds(reading) >= moment - max_age && seconds(reading) > first - max_age
                 });
-                young.filter_map(|reading| reading.signals.get(id)).next()
+                young.find_map(|reading| reading.signals.get(id))
             };
             moments.flat_map(|moment| [value(moment, signal::SPEED), value(moment, signal::GEAR)]).collect()
         })

@@ -79,8 +79,7 @@ fn examine(
     let metadata = onnx_file::metadata_of(file).map_err(|error| fail(place_of_file_error(&error), error.to_string()))?;
     pass("file", format!("{} bytes, ONNX", file.len()));
     pass("safety", "no external data, only operators of the standard".to_owned());
-    let contract = Contract::read(&metadata, table)
-        .map_err(|error| fail(place_of_contract_error(&error), error.to_string()))?;
+    let contract = Contract::read(&metadata, table).map_err(|error| fail(place_of_contract_error(&error), error.to_string()))?;
     pass("contract", format!("{} {}, contract {}", contract.name, contract.version, VERSION));
     pass("features", shape_of(&contract));
     let mut model = Model::load(runtime, file, table).map_err(|error| fail(place_of_model_error(&error), error.to_string()))?;
@@ -142,7 +141,9 @@ const fn place_of_model_error(error: &ModelError) -> &'static str {
 fn shape_of(contract: &Contract) -> String {
     match contract.window {
         None => format!("{}, all known", contract.features.len()),
-        Some(grid) => format!("{} signals over {} steps of {} s, all known", contract.features.len(), grid.steps, grid.step.as_secs()),
+        Some(grid) => {
+            format!("{} signals over {} steps of {} s, all known", contract.features.len(), grid.steps, grid.step.as_secs())
+        }
     }
 }
 

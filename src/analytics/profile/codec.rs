@@ -23,8 +23,8 @@ impl Profile {
         out.extend(coolant_max_celsius.unwrap_or(f32::NAN).to_le_bytes());
         out.extend(fuel_at_stop_percent.unwrap_or(f32::NAN).to_le_bytes());
         out.push(u8::from(is_moving));
-        let Frozen { by_checks_until, by_models_from, by_models_until } = self.frozen;
-        for moment in [by_checks_until, by_models_from, by_models_until] {
+        let Frozen { checks_until, models_from, models_until } = self.frozen;
+        for moment in [checks_until, models_from, models_until] {
             out.extend(moment.as_micros().to_le_bytes());
         }
     }
@@ -45,7 +45,7 @@ impl Profile {
             is_moving: from.take_u8("drive")? != 0,
         };
         let mut moment = || from.take_i64("frozen").map(Timestamp::from_micros);
-        profile.frozen = Frozen { by_checks_until: moment()?, by_models_from: moment()?, by_models_until: moment()? };
+        profile.frozen = Frozen { checks_until: moment()?, models_from: moment()?, models_until: moment()? };
         Ok(profile)
     }
 }

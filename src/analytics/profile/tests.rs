@@ -13,7 +13,9 @@ const SPEED: Quantity = Quantity::signal(signal::SPEED);
 /// A profile that has seen these speeds at these seconds.
 fn profile_of(values: &[(i64, f32)]) -> Profile {
     let mut vehicle = Driving::default();
-    values.iter().for_each(|(seconds, speed)| vehicle.drive(*seconds, &[(signal::SPEED, *speed)], false));
+    for (seconds, speed) in values {
+        vehicle.drive(*seconds, &[(signal::SPEED, *speed)], false);
+    }
     vehicle.profile
 }
 

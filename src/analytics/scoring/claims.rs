@@ -44,6 +44,7 @@ impl Scoring {
     /// After [`Scoring::run`]: appends what the models claim about the reading with that number. One that raises does so under one
     /// key, that of the group of features that explains most; its alerts under other keys are held. `followed`: keys with a run or an
     /// alert; for them alone a model also says that it is calm or not assessed.
+    #[expect(clippy::needless_pass_by_value, reason = "an iterator over a handful of keys, cloned for every model")]
     pub fn claims<'k>(
         &mut self,
         number: usize,
@@ -74,6 +75,7 @@ impl Scoring {
 
     /// What the models claimed about a reading of the journal, from what stands in its record; they are not asked again, and the why
     /// stands in the event behind it.
+    #[expect(clippy::needless_pass_by_value, reason = "an iterator over a handful of keys, cloned for every model")]
     pub fn claims_again<'k>(
         &self,
         scores: &[ModelScore],

@@ -95,7 +95,12 @@ mod tests {
         let contract = folder.path().join("contract.json");
         std::fs::write(&contract, Value::Object(values.collect()).to_string()).unwrap();
         let out = folder.path().join("out.onnx");
-        let args = AnnotateArgs { file: models.join("no_contract.onnx"), contract: contract.clone(), out: Some(out.clone()), config: None };
+        let args = AnnotateArgs {
+            file: models.join("no_contract.onnx"),
+            contract: contract.clone(),
+            out: Some(out.clone()),
+            config: None,
+        };
         run(&args).unwrap();
         let table = crate::domain::SignalTable::default();
         let read_contract = |metadata: &BTreeMap<String, String>| Contract::read(metadata, &table).unwrap();

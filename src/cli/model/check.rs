@@ -1,6 +1,7 @@
 //! `odograph model check`. The file is tried in a process of its own with bounded memory and time: a model that crashes, hangs or eats
 //! memory is refused with its reason, and nothing else is hurt.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
@@ -91,7 +92,8 @@ fn check_apart(args: &CheckArgs) -> anyhow::Result<Report> {
     if let Some(config) = &args.config {
         command.arg("--config").arg(config);
     }
-    let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().context("could not start a process for the check")?;
+    let output =
+        command.stdin(Stdio::null()).stderr(Stdio::piped()).output().context("could not start a process for the check")?;
     let text = String::from_utf8_lossy(&output.stdout);
     if let Ok(report) = serde_json::from_str(text.trim()) {
         return Ok(report);
@@ -123,7 +125,14 @@ fn check_here(args: &CheckArgs) -> anyhow::Result<Report> {
     let mut lines: Vec<Line> = points.drain(..).map(Line::from).collect();
     lines.push(Line {
         name: "memory".to_owned(),
-        verdict: if !passed { "skipped" } else if fits { "pass" } else { "fail" }.to_owned(),
+        verdict: if !passed {
+            "skipped"
+        } else if fits {
+            "pass"
+        } else {
+            "fail"
+        }
+        .to_owned(),
         detail: if passed { format!("{} KiB; the budget is {}", taken >> 10, args.max_memory) } else { String::new() },
     });
     let contract = onnx_file::metadata_of(&file).ok().and_then(|metadata| Contract::read(&metadata, &table).ok());
@@ -181,7 +190,9 @@ impl Report {
         let next = match failed.as_deref() {
             None => format!("odograph model evaluate LABELLED.parquet --model {file}, then name it in analytics.models"),
             Some("contract" | "features") => format!("odograph model annotate {file} --contract contract.json"),
-            Some("golden rows") => format!("make the golden rows anew with the graph that is in {file}, and odograph model annotate"),
+            Some("golden rows") => {
+                format!("make the golden rows anew with the graph that is in {file}, and odograph model annotate")
+            }
             Some(_) => format!("export the model anew and odograph model check {file}"),
         };
         Self { schema_version: SCHEMA_VERSION, file: args.file.clone(), passed: failed.is_none(), points, notes, next }
@@ -194,7 +205,8 @@ impl Report {
             "the process that tried it died: out of {} of memory, over {MOST_SECONDS} s, or crashed ({last})",
             args.max_memory
         );
-        let line = |name: &str, verdict: &str, detail: String| Line { name: name.to_owned(), verdict: verdict.to_owned(), detail };
+        let line =
+            |name: &str, verdict: &str, detail: String| Line { name: name.to_owned(), verdict: verdict.to_owned(), detail };
         let skipped = POINTS.iter().map(|name| line(name, "skipped", String::new()));
         let points = std::iter::once(line("survival", "fail", detail)).chain(skipped).collect();
         Self::new(args, points, Vec::new())
@@ -207,9 +219,9 @@ impl Report {
             text.push('\n');
         }
         for note in &self.notes {
-            text.push_str(&format!("note     {note}\n"));
+            let _never_fails = writeln!(text, "note     {note}");
         }
-        text.push_str(&format!("{}; next: {}\n", if self.passed { "passed" } else { "refused" }, self.next));
+        let _never_fails = writeln!(text, "{}; next: {}", if self.passed { "passed" } else { "refused" }, self.next);
         text
     }
 }

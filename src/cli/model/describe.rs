@@ -60,7 +60,10 @@ fn as_text(contract: &Contract, table: &SignalTable, training: Option<&str>) -> 
     line("author", contract.author.clone());
     line("license", contract.license.clone());
     let all = |list: &[String]| if list.is_empty() { "all".to_owned() } else { list.join(", ") };
-    line("applies to", format!("classes: {}; powertrains: {}", all(&contract.applies_to.classes), all(&contract.applies_to.powertrains)));
+    line(
+        "applies to",
+        format!("classes: {}; powertrains: {}", all(&contract.applies_to.classes), all(&contract.applies_to.powertrains)),
+    );
     let requires = contract.requires;
     let gap = requires.max_gap.map_or_else(String::new, |gap| format!(", no gap over {} s", gap.as_secs()));
     line("requires", format!("{} readings, at most {} values missing{gap}", requires.min_readings, requires.max_missing));
@@ -70,12 +73,21 @@ fn as_text(contract: &Contract, table: &SignalTable, training: Option<&str>) -> 
     line("training", training.unwrap_or_default().to_owned());
     let input = contract.window.map_or_else(
         || format!("{} features", contract.features.len()),
-        |grid| format!("{} signals over {} steps of {} s, none older than {} s", contract.features.len(), grid.steps, grid.step.as_secs(), grid.max_age.as_secs()),
+        |grid| {
+            format!(
+                "{} signals over {} steps of {} s, none older than {} s",
+                contract.features.len(),
+                grid.steps,
+                grid.step.as_secs(),
+                grid.max_age.as_secs()
+            )
+        },
     );
     line("input", input);
     let known = describe(table);
     for (index, name) in contract.features.iter().enumerate() {
-        let fill = if contract.fill[index].is_nan() { "stays missing".to_owned() } else { format!("else {}", contract.fill[index]) };
+        let fill =
+            if contract.fill[index].is_nan() { "stays missing".to_owned() } else { format!("else {}", contract.fill[index]) };
         let meaning = known.iter().find(|known| known.name == *name).map_or("", |known| known.meaning.as_str());
         let _never_fails = writeln!(text, "  {:<10} {name} ({fill}) {meaning}", Group::of_feature(name, table).word());
     }

@@ -18,10 +18,12 @@ fn refused(polygons: Vec<Polygon>) -> InvalidShape {
     Area::new(polygons).unwrap_err()
 }
 
+/// Polygon, ring, coordinate.
+type Found = (usize, usize, Option<usize>);
+
 #[test]
 fn each_flaw_is_named_with_its_place() {
     let shell = || square(0.0, 0.0, 10.0);
-    type Found = (usize, usize, Option<usize>);
     let cases: [(Vec<Polygon>, Found, Flaw); 17] = [
         (vec![], (0, 0, None), Flaw::Empty),
         (vec![vec![shell()], vec![]], (1, 0, None), Flaw::Empty),

@@ -154,3 +154,30 @@ async fn without_a_receiver_the_run_ends_and_says_what_stayed_on_board() {
     assert_eq!(summary.unsent_readings + summary.dropped_readings, summary.readings);
     assert!(clock::now() > started && started > Timestamp::default());
 }
+
+#[tokio::test]
+async fn out_of_coverage_readings_wait_on_board_and_come_as_one_array_afterwards() {
+    let (listener, options) = listener().await;
+    let mut fleet = a_fleet(1, Duration::from_millis(100));
+    let until = fleet.world.start.plus(Duration::from_millis(550));
+    fleet.vehicles[0].lose_coverage_until(until);
+    let tasks = Tasks::default();
+    let receiver = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        receive(stream, usize::MAX, true).await
+    };
+    let (finished, arrived) = in_time(async { tokio::join!(send(fleet, options, Arc::default(), tasks.stop()), receiver) }).await;
+    let (summary, _) = finished.unwrap();
+    assert_eq!((summary.readings, summary.unsent_readings, summary.dropped_readings), (10, 0, 0));
+    let payloads: Vec<serde_json::Value> =
+        arrived.iter().map(|publish| serde_json::from_slice(&publish.payload).unwrap()).collect();
+    let moment = |reading: &serde_json::Value| reading["recorded_at"].as_str().unwrap().parse::<Timestamp>().unwrap();
+    let first: Vec<Timestamp> = payloads[0].as_array().expect("what was on board comes together").iter().map(moment).collect();
+    let waited = first.iter().filter(|recorded_at| **recorded_at < until).count();
+    assert!(waited >= 5, "{first:?}");
+    let all = payloads
+        .iter()
+        .flat_map(|payload| payload.as_array().map_or_else(|| vec![moment(payload)], |all| all.iter().map(moment).collect()));
+    let all: Vec<Timestamp> = all.collect();
+    assert!(all.len() == 10 && all.is_sorted(), "{all:?}");
+}

@@ -1,8 +1,11 @@
 //! The same options give the same fleet, and no vehicle depends on its neighbours.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::domain::SignalTable;
 use crate::simulator::{labels, out};
+use crate::wire::history::{ColumnMap, HistoryReader, ReadOptions};
 
 fn file(name: &str, options: &Options) -> (Vec<u8>, Vec<u8>) {
     let directory = tempfile::tempdir().unwrap();
@@ -76,5 +79,40 @@ fn a_row_has_the_signals_and_the_label_of_its_moment() {
         assert!(!before || (row[fault].is_empty() && row[severity].is_empty()), "row {index}");
         let driving = !row[coolant].is_empty();
         assert!(!(after && driving && index < 60) || (&row[fault], &row[severity]) == ("overheating", "0.9"), "row {index}");
+    }
+}
+
+#[test]
+fn a_fleet_in_a_file_is_read_back_reading_by_reading() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = Arc::new(SignalTable::default());
+    let map = ColumnMap::load("odograph", &table).unwrap();
+    let options = options(4, 3);
+    let mut driven = Vec::new();
+    let kept: Result<u64, std::convert::Infallible> =
+        out::each_reading(&mut Fleet::new(&options), hours(2), &mut |_| {}, |reading, _| {
+            driven.push(reading.clone());
+            Ok(())
+        });
+    assert_eq!(kept.unwrap(), 960);
+    for name in ["fleet.parquet", "fleet.csv"] {
+        let path = directory.path().join(name);
+        out::write(&mut Fleet::new(&options), hours(2), &path, &table, |_share| {}).unwrap();
+        let read = HistoryReader::open(&path, &map, Arc::clone(&table), &ReadOptions::default()).unwrap();
+        let read: Vec<Reading> = read.map(|row| row.unwrap().reading).collect();
+        let what = |reading: &Reading| {
+            (
+                reading.vehicle_id.clone(),
+                reading.recorded_at,
+                reading.position,
+                reading.odometer_m,
+                reading.signals,
+                reading.ignition,
+            )
+        };
+        assert_eq!(read.len(), driven.len(), "{name}");
+        for (read, driven) in read.iter().zip(&driven) {
+            assert_eq!(what(read), what(driven), "{name}");
+        }
     }
 }

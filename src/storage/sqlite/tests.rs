@@ -170,7 +170,8 @@ async fn every_signal_of_the_table_has_its_column() {
     let signals: Vec<&str> = SIGNALS.iter().map(|signal| signal.name).collect();
     let mut expected = [columns::REQUIRED, columns::OPTIONAL, &signals].concat();
     // Later migrations add theirs at the end.
-    (columns.sort_unstable(), expected.sort_unstable());
+    columns.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(columns, expected, "migrations and code list the same columns");
 }
 

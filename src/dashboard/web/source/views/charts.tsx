@@ -8,6 +8,7 @@ import { Chart, type Band, type Series } from "./chart";
 const FIRST = 6;
 /** Without a reading for so many usual intervals the line breaks. */
 const GAP_INTERVALS = 4;
+const LEAST_SPAN = 180;
 
 /** Which signal a rule looks at. */
 const SIGNAL_OF: Record<string, string> = {
@@ -65,11 +66,12 @@ export function Charts({ moments, alerts, span, now, isLoading }: Properties) {
     const [signalTimes, values] = column((moment) => moment.signals[code]);
     series.push({ code, ...signalName(code), times: signalTimes, values, limit: limitOf(code, alerts, moments) });
   }
-  const window: [number, number] = [now - span, now];
+  // A vehicle that is new here fills its charts all the same.
+  const window: [number, number] = [Math.max(now - span, Math.min(times[0]!, now - LEAST_SPAN)), now];
   return (
     <div class="charts">
-      {series.map((each) => (
-        <Chart key={each.code} series={each} bands={bands} span={window} />
+      {series.map((each, index) => (
+        <Chart key={each.code} series={each} bands={bands} span={window} hasTimes={index === series.length - 1} />
       ))}
       {codes.length > FIRST && (
         <button class="button button-wide" aria-expanded={isUnfolded.value} onClick={() => (isUnfolded.value = !isUnfolded.value)}>
