@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::as_f64;
 use super::report::SCHEMA_VERSION;
 
-const RESAMPLES: usize = 10_000;
+const RESAMPLES: usize = 5_000;
 const CONFIDENCE: f64 = 0.95;
 
 /// As far as comparing goes, what a report of another run says.
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_tenth_is_noticed_and_noise_is_not() {
-        for seed in 0..20 {
+        for seed in 0..4 {
             let then = rounds(0.9, 1_000 + seed);
             assert_eq!(verdict_of(&rounds(0.9, seed), &then), Verdict::Same, "{seed}");
             assert_eq!(verdict_of(&rounds(0.81, seed), &then), Verdict::Slower, "{seed}");
