@@ -52,7 +52,7 @@ roundtrip: $(ORT) ## Scoring in this process beside a Python scorer over gRPC
 page: $(PAGE) ## The page alone, for a debug build that runs
 
 $(PAGE_LIBRARIES): $(WEB)/package-lock.json
-	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null || { echo "The page is built by Node 20 or newer, which is missing." >&2; exit 1; }
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null || { echo "The page is built by Node 20 or newer, which is missing." >&2; exit 1; }
 	cd $(WEB) && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
 
 $(PAGE): $(PAGE_SOURCES) $(PAGE_LIBRARIES)
