@@ -1,4 +1,6 @@
 /** Codes of the API as words, and signals with their units. */
+import { signal } from "@preact/signals";
+import { clock } from "./format";
 import type { Alert, Handling, Severity, State } from "./live/forms";
 
 export const stateWords: Record<State, string> = { ok: "Driving", alert: "Alert", parked: "Parked", stale: "Silent", offline: "Offline" };
@@ -9,6 +11,9 @@ export const stateMeanings: Record<State, string> = {
   stale: "silent for a while",
   offline: "silent for long",
 };
+/** By id. */
+export const fenceNames = signal<ReadonlyMap<string, string>>(new Map());
+
 export const severityWords: Record<Severity, string> = { critical: "Critical", warning: "Warning", info: "Info" };
 export const handlingWords: Record<Handling, string> = {
   new: "New",
@@ -63,7 +68,7 @@ function statisticWords(statistic: string): string {
 /** "rule:tire_leak_fast" is "Tire leak fast". */
 export function alertTitle({ alert_key }: Pick<Alert, "alert_key">): string {
   const [kind = "", name = "", what] = alert_key.split(":");
-  if (kind === "fence") return `${{ enter: "Entered", exit: "Left", dwell: "Stayed in", speed: "Too fast in" }[what ?? ""] ?? sentence(what ?? "")} ${name}`;
+  if (kind === "fence") return `${{ enter: "Entered", exit: "Left", dwell: "Stayed in", speed: "Too fast in" }[what ?? ""] ?? sentence(what ?? "")} ${fenceNames.value.get(name) ?? name}`;
   if (kind === "model") return `Unusual ${sentence(what ?? "behaviour").toLowerCase()}`;
   return sentence(name || alert_key);
 }
@@ -74,7 +79,8 @@ export function summary(text: string): string {
     const { name, unit } = signalName(code);
     return unit || code === "gear" ? name.charAt(0).toLowerCase() + name.slice(1) : code.replaceAll("_", " ");
   });
-  return named.charAt(0).toUpperCase() + named.slice(1);
+  const timed = named.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, (time) => clock(Date.parse(time), Date.now()));
+  return timed.charAt(0).toUpperCase() + timed.slice(1);
 }
 
 /** Who raised it. */

@@ -6,11 +6,12 @@ import workerAddress from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import type { FeatureCollection } from "geojson";
 import { useEffect, useRef } from "preact/hooks";
 import { ask } from "../live/api";
-import { isFleetKnown } from "../live/channel";
+import { connection, isFleetKnown } from "../live/channel";
 import { fleet, type Kept } from "../live/fleet";
 import { show, route } from "../route";
 import { hiddenStates } from "../settings";
 import { theme } from "../theme";
+import { fenceNames } from "../words";
 import { drawn } from "./fences";
 import { BORDERS, FENCES, overlay, PLACES, ROADS, style, towns, world, WORLD } from "./style";
 import { Tooltip } from "./tooltip";
@@ -41,6 +42,13 @@ export function goTo(vehicleId: string): void {
   const vehicle = fleet.find(vehicleId);
   if (!map || vehicle?.latitude == null || vehicle.longitude === null) return;
   map.easeTo({ center: [vehicle.longitude, vehicle.latitude], zoom: Math.max(map.getZoom(), 12.5), duration: 500 });
+}
+
+/** Moves the map only where the vehicle would not be seen. */
+function bringIntoView(vehicleId: string): void {
+  const vehicle = fleet.find(vehicleId);
+  if (!map || vehicle?.latitude == null || vehicle.longitude === null) return;
+  if (!map.getBounds().contains([vehicle.longitude, vehicle.latitude])) map.easeTo({ center: [vehicle.longitude, vehicle.latitude], duration: 400 });
 }
 
 export function zoomBy(levels: number): void {
@@ -111,7 +119,6 @@ function start(container: HTMLElement): () => void {
     return Promise.all([simulated, outside === null ? own() : undefined]);
   });
   about.catch((error: unknown) => console.warn("the map has no background:", error));
-  void loadFences();
   const looks = [
     effect(() => {
       theme.value;
@@ -128,7 +135,15 @@ function start(container: HTMLElement): () => void {
       made.triggerRepaint();
     }),
     effect(() => {
+      if (connection.value.state === "live") void loadFences();
+    }),
+    effect(() => {
       if (isFleetKnown.value) showAll(false);
+    }),
+    effect(() => {
+      const { vehicleId } = route.value;
+      // Once its panel has taken its part of the width.
+      if (vehicleId && isFleetKnown.value) requestAnimationFrame(() => requestAnimationFrame(() => bringIntoView(vehicleId)));
     }),
   ];
   pointer(made);
@@ -139,10 +154,11 @@ function start(container: HTMLElement): () => void {
   };
 }
 
-/** Again, since somebody may have put others. */
-export async function loadFences(): Promise<void> {
+/** With every connection, since somebody may have put others. */
+async function loadFences(): Promise<void> {
   const fences = await ask<FeatureCollection>("/api/v1/fences").catch(() => null);
   if (!fences) return;
+  fenceNames.value = new Map(fences.features.map(({ id, properties }) => [String(id), String(properties?.["name"] ?? id)]));
   data[FENCES] = drawn(fences);
   if (map) fill(map, FENCES, data[FENCES]);
 }

@@ -15,6 +15,8 @@ import { Ago } from "./time";
 
 /** More lines than these are a matter for filters. */
 const MOST_LINES = 300;
+const FLOOD_COUNT = 10;
+const FLOOD_MS = 600_000;
 
 export function AlertsPanel() {
   const all = lines.value;
@@ -122,6 +124,12 @@ function LineOf({ line }: { line: Line }) {
   }
 }
 
+/** Ten within ten minutes: the limits of the server's groups. */
+function isFlood(group: Alert[]): boolean {
+  const opened = group.map((alert) => Date.parse(alert.opened_at)).sort((a, b) => a - b);
+  return opened.some((first, index) => (opened[index + FLOOD_COUNT - 1] ?? Infinity) - first <= FLOOD_MS);
+}
+
 function Group({ line }: { line: Extract<Line, { kind: "group" }> }) {
   const first = line.alerts[0]!;
   const fresh = line.alerts.filter((alert) => alert.handling === "new");
@@ -142,7 +150,8 @@ function Group({ line }: { line: Extract<Line, { kind: "group" }> }) {
           <Ago at={first.opened_at} />
         </span>
         <span class="alert-summary">
-          {line.alerts.length} vehicles with one kind of alert{fresh.length > 0 ? `, ${fresh.length} new` : ""}. A common cause is likely.
+          {new Set(line.alerts.map((alert) => alert.vehicle_id)).size} vehicles{fresh.length > 0 ? `, ${fresh.length} new` : ""}.
+          {isFlood(line.alerts) ? " They came together: a common cause is likely." : ""}
         </span>
         <svg class="fold" viewBox="0 0 16 16" aria-hidden="true">
           <path d={line.isUnfolded ? "M4 10l4-4 4 4" : "M4 6l4 4 4-4"} />

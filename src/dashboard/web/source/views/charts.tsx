@@ -101,7 +101,7 @@ function rarity(tailProbability: number): number {
 
 /** "1 : 10k" */
 function oddsShort(value: number): string {
-  if (!Number.isInteger(value)) return "";
+  if (!Number.isInteger(value) || value === 0) return "";
   return `1:${10 ** (value % 3)}${["", "k", "M", "G"][Math.floor(value / 3)] ?? ""}`;
 }
 

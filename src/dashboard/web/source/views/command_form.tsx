@@ -77,11 +77,15 @@ function Form({ asked }: { asked: NonNullable<typeof form.value> }) {
           </fieldset>
         )}
         <label>
-          Note <span class="quiet">(optional)</span>
+          <span>
+            Note <span class="quiet">(optional)</span>
+          </span>
           <input maxLength={2_000} value={note} onInput={(event) => setNote(event.currentTarget.value)} />
         </label>
         <label>
-          Your name <span class="quiet">(kept in this browser)</span>
+          <span>
+            Your name <span class="quiet">(kept in this browser)</span>
+          </span>
           <input maxLength={128} value={operator.value} placeholder="operator" onInput={(event) => setOperator(event.currentTarget.value)} />
         </label>
         <div class="dialog-buttons">

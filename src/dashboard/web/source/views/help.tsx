@@ -49,7 +49,7 @@ export function Help() {
                   <StateMark state={state} />
                 </dt>
                 <dd>
-                  {stateWords[state].toLowerCase()}: {state === "stale" ? `silent for ${span(fleet.staleAfter / 1_000)}` : state === "offline" ? `silent for ${span(fleet.offlineAfter / 1_000)}` : stateMeanings[state]}
+                  {stateWords[state].toLowerCase()}: {state === "stale" ? `no word for ${span(fleet.staleAfter / 1_000)}` : state === "offline" ? `no word for ${span(fleet.offlineAfter / 1_000)}` : stateMeanings[state]}
                 </dd>
               </div>
             ))}
