@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::dashboard::openapi_schemas::tests::differences;
     use crate::dashboard::tests::{a_reading_at, a_server};
-    use crate::domain::Timing;
+    use crate::domain::{Condition, Timing};
     use crate::wire::alert::tests::a_full_alert_event;
 
     /// As the source of the routers has them.
@@ -249,7 +249,9 @@ mod tests {
         newest.timing = Timing::InOrder;
         server.keeps(&newest).await;
         server.live.update(0, &mut vec![newest]);
-        server.open_alerts.apply(&a_full_alert_event());
+        let mut event = a_full_alert_event();
+        event.alert.condition = Condition::Active;
+        server.open_alerts.apply(&event);
         for operation in OPERATIONS.iter().filter(|each| each.method == "get" && each.path != "/metrics") {
             let Body::Form(form) = operation.gives else { continue };
             let id = if operation.path.contains("alerts") {
