@@ -9,26 +9,34 @@ ORT_WHEEL_SHA256 := 5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d
 ORT_LIBRARY_SHA256 := 6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f
 ORT_LIBRARY := libonnxruntime.so.$(ORT_VERSION)
 ORT := .cache/onnxruntime/$(ORT_LIBRARY)
-TEST_PACKAGES := mosquitto mosquitto-clients
+TEST_PACKAGES := mosquitto mosquitto-clients chromium
 
-.PHONY: help build run test check bench roundtrip fetch test-servers models clean
+# The page: built by Node into its folder `dist`, from where cargo takes it into the binary.
+WEB := src/dashboard/web
+PAGE := $(WEB)/dist/index.html.gz
+PAGE_SOURCES := $(shell find $(WEB) \( -name node_modules -o -name dist \) -prune -o -type f -print)
+PAGE_LIBRARIES := $(WEB)/node_modules/.package-lock.json
+
+.PHONY: help build run test check bench roundtrip page fetch test-servers models clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-build: $(ORT) ## Builds target/release/odograph, ready to run
+build: $(ORT) $(PAGE) ## Builds target/release/odograph, ready to run
 	cargo build --release --locked
 	cp -u $(ORT) target/release/
 
 run: build ## The whole product on embedded defaults, with a simulated fleet of 200 vehicles
 	./target/release/odograph run --simulate 200
 
-test: $(ORT) test-servers ## Every test, against real servers that it starts itself
+test: $(ORT) $(PAGE) test-servers ## Every test, against real servers that it starts itself
 	cargo test --locked --lib --bins --tests --no-fail-fast
+	node --test --test-reporter=spec tests/page/
 
-check: $(ORT) ## Format, lints as errors, documentation, and every test
+check: $(ORT) $(PAGE) ## Format, lints as errors, documentation, and every test
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cd $(WEB) && npm run --silent check
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 	$(MAKE) test
 
@@ -40,6 +48,15 @@ roundtrip: $(ORT) ## Scoring in this process beside a Python scorer over gRPC
 	python3 -m venv .cache/roundtrip
 	.cache/roundtrip/bin/pip install --quiet --require-hashes --only-binary=:all: --requirement benches/roundtrip/requirements.txt
 	cargo bench --locked --bench roundtrip -- --python .cache/roundtrip/bin/python
+
+page: $(PAGE) ## The page alone, for a debug build that runs
+
+$(PAGE_LIBRARIES): $(WEB)/package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null || { echo "The page is built by Node 20 or newer, which is missing." >&2; exit 1; }
+	cd $(WEB) && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
+
+$(PAGE): $(PAGE_SOURCES) $(PAGE_LIBRARIES)
+	cd $(WEB) && npm run --silent build -- --logLevel warn
 
 fetch: $(ORT) ## ONNX Runtime from its PyPI wheel, by pinned hash
 
@@ -66,4 +83,4 @@ test-servers: ## Installs the servers that the tests start (Debian packages)
 
 clean: ## Removes what was built and fetched
 	cargo clean
-	rm -rf .cache
+	rm -rf .cache $(WEB)/node_modules $(WEB)/dist/assets $(WEB)/dist/*.gz

@@ -187,7 +187,9 @@ async fn call(client: &SendRequest<Bytes>, rows: &[f32]) -> anyhow::Result<Vec<f
     let mut message = BytesMut::with_capacity(5 + rows.len() * 4);
     message.put_u8(0);
     message.put_u32(u32::try_from(rows.len() * 4)?);
-    rows.iter().for_each(|value| message.put_f32_le(*value));
+    for value in rows {
+        message.put_f32_le(*value);
+    }
     let request = http::Request::post("http://127.0.0.1/bench.Scorer/Score")
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -233,8 +235,8 @@ async fn remote(scorer: &Scorer, rows: &Arc<Rows>, load: Load, way: &mut Way) ->
             while began.elapsed() < load.span {
                 let sent = Instant::now();
                 let (_, filled) = rows.of_call(worker * 1_009 + micros.len(), load.batch);
-                let scores = call(&client, filled).await?;
-                ensure!(scores.len() == load.batch, "{} scores for {} rows", scores.len(), load.batch);
+                let answered = call(&client, filled).await?;
+                ensure!(answered.len() == load.batch, "{} scores for {} rows", answered.len(), load.batch);
                 micros.push(sent.elapsed());
             }
             anyhow::Ok(micros)

@@ -22,7 +22,7 @@ use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
 use crate::analytics::library::find_library;
 use crate::analytics::rules::Rules;
 use crate::configuration::{self, Configuration, InForce};
-use crate::dashboard::{self, Reason};
+use crate::dashboard::{self, ModelForm, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
@@ -106,7 +106,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     }
     let intake = Arc::new(intake);
 
-    let listener = TcpListener::bind(settings.http.address).await;
+    let listener = dashboard::listen(settings.http.address);
     let listener =
         listener.with_context(|| format!("cannot listen for HTTP on {}; choose another with --http", settings.http.address))?;
     let http = listener.local_addr()?;
@@ -122,10 +122,12 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     });
     recall(fleet.clone(), &tasks);
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
+    let describe = |model| ModelForm::new(model, &blueprint.table, &settings.analytics.alert);
     let dashboard = dashboard::Parts {
         fleet,
         replay: QuarantineReplay::new(Arc::clone(&intake), archive.clone()),
         fences: fences_of(in_force),
+        models: blueprint.models.iter().map(describe).collect::<Result<_, _>>()?,
         map: dashboard::Map::new(&settings.page, roads.as_ref()),
         address: http,
         tasks: tasks.clone(),

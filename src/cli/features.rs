@@ -169,8 +169,20 @@ fn json_of(path: &Path) -> anyhow::Result<serde_json::Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
     use super::*;
+    use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
+    use crate::analytics::contract::PREFIX;
+    use crate::analytics::library::find_library;
     use crate::analytics::model::{Model, Runtime};
+    use crate::analytics::offline::OfflineLane;
+    use crate::analytics::onnx_file::{metadata_of, with_metadata};
+    use crate::domain::{Timestamp, VehicleId};
+    use crate::simulator::fleet::{Fleet as SimulatedFleet, Options as FleetOptions};
+    use crate::simulator::illness::RandomFaults;
+    use crate::simulator::out::write as write_fleet;
 
     fn fixture(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/history").join(name)
@@ -226,6 +238,93 @@ vehicle_id,recorded_at,engine_speed_rpm,engine_speed_rpm.delta,coolant_temperatu
         };
         export(&args).unwrap();
         assert_eq!(std::fs::read_to_string(out).unwrap().lines().count(), 2);
+    }
+
+    /// Raw scores of a model that returns its feature as it came, from a lane that judges the file; in the order of the readings.
+    fn served(file: &Path, feature: &str) -> HashMap<(VehicleId, Timestamp), u32> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let echo = std::fs::read(root.join("tests/models/echo.onnx")).unwrap();
+        let mut contract = metadata_of(&echo).unwrap();
+        contract.insert(format!("{PREFIX}features"), serde_json::json!([feature]).to_string());
+        let mut blueprint = Blueprint {
+            settings: settings::Analytics::default(),
+            table: Arc::new(SignalTable::default()),
+            models: vec![ModelSource { origin: "echo".into(), file: with_metadata(&echo, PREFIX, &contract).unwrap().into() }],
+            checks: Arc::default(),
+            records: Records::default(),
+            library: find_library(Path::new("")),
+        };
+        blueprint.settings.alert.open_tail_probability = 1e-9;
+        let mut lane = OfflineLane::new(blueprint.parts(1).unwrap().pop().unwrap());
+        let map = ColumnMap::load("odograph", &blueprint.table).unwrap();
+        let rows = HistoryReader::open(file, &map, Arc::clone(&blueprint.table), &ReadOptions::default()).unwrap();
+        let mut served = HashMap::new();
+        let mut take = |lane: &mut OfflineLane| {
+            for assessment in lane.newest().drain(..) {
+                let raw = assessment.scores.first().map_or(f32::NAN, |score| score.raw);
+                served.insert((assessment.reading.vehicle_id.clone(), assessment.reading.recorded_at), raw.to_bits());
+            }
+        };
+        for row in rows {
+            lane.push(row.unwrap().reading, &mut |_| {});
+            take(&mut lane);
+        }
+        lane.finish(&mut |_| {});
+        take(&mut lane);
+        served
+    }
+
+    #[test]
+    fn what_is_exported_is_bit_for_bit_what_a_lane_serves_to_models() {
+        let folder = tempfile::tempdir().unwrap();
+        let (history, out) = (folder.path().join("history.parquet"), folder.path().join("features.csv"));
+        let options = FleetOptions {
+            vehicles: 12,
+            every: Duration::from_secs(30),
+            seed: 31,
+            start: "2026-11-02T05:00:00Z".parse().unwrap(),
+            faults: RandomFaults::none(),
+            plans: Vec::new(),
+        };
+        let mut fleet = SimulatedFleet::new(&options);
+        write_fleet(&mut fleet, Duration::from_hours(4), &history, &SignalTable::default(), |_| {}).unwrap();
+        let features = [
+            "speed_km_per_h.mean_5m",
+            "coolant_temperature_celsius.zscore",
+            "effective_displacement_l.zscore",
+            "tire_spread_share.zscore",
+            "coolant_drop_k",
+            "engine_speed_rpm.unchanged",
+            "battery_voltage_v.slope_10m",
+        ];
+        let args = ExportArgs {
+            files: vec![history.clone()],
+            columns: "odograph".to_owned(),
+            features: features.join(","),
+            every: None,
+            prefix: None,
+            out: out.clone(),
+        };
+        export(&args).unwrap();
+        let text = std::fs::read_to_string(out).unwrap();
+        for (column, feature) in features.iter().enumerate() {
+            let served = served(&history, feature);
+            let (mut rows, mut present) = (0, 0);
+            for line in text.lines().skip(1) {
+                let cells: Vec<&str> = line.split(',').collect();
+                let exported = cells[2 + column];
+                let exported = if exported.is_empty() { f32::NAN } else { exported.parse::<f32>().unwrap() };
+                let reading = (VehicleId::new(cells[0]).unwrap(), cells[1].parse().unwrap());
+                let served = f32::from_bits(served[&reading]);
+                assert!(
+                    exported.to_bits() == served.to_bits() || (exported.is_nan() && served.is_nan()),
+                    "{line}: {feature} {served}"
+                );
+                rows += 1;
+                present += u32::from(!exported.is_nan());
+            }
+            assert!(rows > 4_000 && present > 200, "{feature}: {present} values in {rows} rows");
+        }
     }
 
     fn wanted_names(given: &str) -> anyhow::Result<Vec<String>> {

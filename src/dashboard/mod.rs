@@ -8,8 +8,11 @@ mod fences;
 mod forms;
 mod guard;
 mod live_channel;
+#[cfg(test)]
+mod live_channel_tests;
 mod live_forms;
 mod map;
+mod models;
 mod parameters;
 mod problem;
 mod quarantine;
@@ -27,11 +30,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde::Serialize;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tower_http::limit::RequestBodyLimitLayer;
 
 pub use self::fences::{Fences, FencesRefused};
 pub use self::map::Map;
+pub use self::models::{ModelForm, ModelFormError};
 
 use self::problem::Problem;
 use crate::fleet::Fleet;
@@ -49,6 +54,8 @@ pub struct Parts {
     pub fleet: Fleet,
     pub replay: QuarantineReplay,
     pub fences: Fences,
+    /// Those that score here.
+    pub models: Vec<ModelForm>,
     pub map: Map,
     pub address: SocketAddr,
     /// Open sockets are among them.
@@ -66,6 +73,24 @@ pub struct Reason {
 
 type Shared = Arc<Parts>;
 
+/// What the system keeps for a client that does not read; it doubles what it is told. Left to itself it would keep 4 MB for each.
+const SEND_BUFFER_BYTES: u32 = 128 * 1024;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+/// A listener whose connections are bounded in memory.
+///
+/// # Errors
+/// Where the address is taken, or not ours.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Connections inherit it (Linux, tcp(7)).
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// All routes of the process. `uplink`: the ways in over HTTP, which bound themselves.
 pub fn router(parts: Parts, uplink: Router) -> Router {
     let guard = guard::Guard::new(parts.address);
@@ -73,6 +98,7 @@ pub fn router(parts: Parts, uplink: Router) -> Router {
     let shared: Shared = Arc::new(parts);
     let (fleet, replay) = (shared.fleet.clone(), shared.replay.clone());
     let (fences, map) = (shared.fences.clone(), shared.map.clone());
+    let models = models::router(shared.models.clone());
     let live = live_channel::router(fleet.clone(), shared.tasks.clone());
     Router::new()
         .route("/", get(assets::index))
@@ -82,7 +108,10 @@ pub fn router(parts: Parts, uplink: Router) -> Router {
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(shared)
-        .nest("/api/v1", api::router(fleet, replay).merge(fences::router(fences)).merge(map::router(map)).merge(live))
+        .nest(
+            "/api/v1",
+            api::router(fleet, replay).merge(fences::router(fences)).merge(map::router(map)).merge(models).merge(live),
+        )
         .fallback(async || Problem::not_found("no such address; the API is below /api/v1"))
         .method_not_allowed_fallback(async |method: Method| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))

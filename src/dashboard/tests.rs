@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use super::*;
 use crate::analytics::alerting::CommandRefused;
@@ -23,14 +22,15 @@ use crate::settings;
 use crate::storage::{ArchiveRecord, SqliteArchive, VehicleRegister};
 use crate::wire::record::Record;
 
-struct Server {
+pub(super) struct Server {
     _folder: TempDir,
     /// The server ends with it.
     _tasks: crate::tasks::Tasks,
-    address: SocketAddr,
+    pub address: SocketAddr,
     archive: SqliteArchive,
-    live: Arc<LiveState>,
-    open_alerts: Arc<OpenAlerts>,
+    pub live: Arc<LiveState>,
+    pub open_alerts: Arc<OpenAlerts>,
+    pub alert_feed: Arc<AlertFeed>,
     problem: Arc<Mutex<Option<String>>>,
 }
 
@@ -41,14 +41,14 @@ struct Answer {
     body: Vec<u8>,
 }
 
-async fn a_server() -> Server {
+pub(super) async fn a_server() -> Server {
     let folder = tempfile::tempdir().unwrap();
     let table = Arc::new(SignalTable::default());
     let archive = SqliteArchive::open(&folder.path().join("archive.sqlite"), Arc::clone(&table)).await.unwrap();
-    let live = Arc::new(LiveState::new(1, 100));
+    let live = Arc::new(LiveState::new(1, 10_000));
     let open_alerts = Arc::new(OpenAlerts::default());
     let alert_feed = Arc::new(AlertFeed::new(100));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let problem: Arc<Mutex<Option<String>>> = Arc::default();
     let tasks = Tasks::default();
@@ -56,7 +56,7 @@ async fn a_server() -> Server {
         fleet: Fleet::new(FleetParts {
             live: Arc::clone(&live),
             open_alerts: Arc::clone(&open_alerts),
-            alert_feed,
+            alert_feed: Arc::clone(&alert_feed),
             commands: Commands::new({
                 let open_alerts = Arc::clone(&open_alerts);
                 move |command| std::future::ready(acknowledged(&open_alerts, &command))
@@ -70,6 +70,7 @@ async fn a_server() -> Server {
             get: Arc::new(|| Box::pin(std::future::ready(r#"{"type":"FeatureCollection","features":[]}"#.to_owned()))),
             put: Arc::new(|text| Box::pin(std::future::ready(Err(FencesRefused::Mistakes(text))))),
         },
+        models: Vec::new(),
         map: Map::new(&settings::Page::default(), None),
         replay: QuarantineReplay::new(
             Arc::new(Intake::new(keeping(), Arc::default(), &settings::Ingest::default())),
@@ -85,7 +86,7 @@ async fn a_server() -> Server {
     };
     let router = router(parts, axum::Router::new());
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
-    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, problem }
+    Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, alert_feed, problem }
 }
 
 /// Lanes that make everything durable at once.
@@ -154,7 +155,7 @@ impl Server {
     }
 }
 
-fn a_reading_at(recorded_at: Timestamp) -> Assessment {
+pub(super) fn a_reading_at(recorded_at: Timestamp) -> Assessment {
     let mut signals = SignalValues::default();
     signals.set(signal::SPEED, 63.2);
     signals.set(signal::ODOMETER, 123_456_790.0);

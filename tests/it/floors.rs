@@ -47,6 +47,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rumqttc", &["ingest/", "simulator/", "bench/"]),
     ("prost", &["wire/", "rpc/", "analytics/onnx"]),
     ("parquet", &["wire/history", "simulator/"]),
+    ("rstar", &["domain/fence", "analytics/fences"]),
+    ("robust", &["domain/fence/plane"]),
     ("axum", &["dashboard/", "ingest/uplink", "assembly"]),
 ];
 

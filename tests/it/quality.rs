@@ -79,7 +79,9 @@ fn simulated(fault: &str) -> Verdicts {
     let mut arguments = vec!["simulate", "--vehicles", "6", "--seconds", "14400", "--faults", "none", "--out", file];
     let plans: Vec<String> = (0..6).map(|vehicle| format!("{vehicle}:{fault}:30m")).collect();
     if fault != "none" {
-        plans.iter().for_each(|plan| arguments.extend(["--plan", plan]));
+        for plan in &plans {
+            arguments.extend(["--plan", plan]);
+        }
     }
     let output = odograph(&arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

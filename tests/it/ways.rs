@@ -146,7 +146,9 @@ fn all_of_every_history_is_stored_through_the_front_door_http_and_websocket() {
     let inputs = inputs(site.path());
     let api = site.api();
     replay_all(&inputs, "door", site.service().mqtt());
-    inputs.iter().for_each(|input| assert_all_stored(&api, "door", input));
+    for input in &inputs {
+        assert_all_stored(&api, "door", input);
+    }
 
     for input in &inputs {
         for (vehicle_id, readings) in input.readings("http") {
@@ -202,7 +204,9 @@ fn all_of_every_history_is_stored_through_mosquitto_and_the_subscriber() {
     let inputs = inputs(site.path());
     replay_all(&inputs, "broker", broker.address());
     let api = Api::new(service.http());
-    inputs.iter().for_each(|input| assert_all_stored(&api, "broker", input));
+    for input in &inputs {
+        assert_all_stored(&api, "broker", input);
+    }
     assert!(service.stop(STOP_WITHIN).unwrap().success());
 }
 

@@ -2,23 +2,41 @@
 
 use super::scorer::longest_gap;
 use super::*;
-use crate::analytics::fixtures::{at, model, reading_at};
+use crate::analytics::claim::{Claim, Level};
+use crate::analytics::contract::PREFIX;
+use crate::analytics::fixtures::{at, model, model_file, reading_at, runtime};
+use crate::analytics::onnx_file::{metadata_of, with_metadata};
 use crate::analytics::profile::Profile;
 use crate::analytics::window::{Window, WindowLimits};
-use crate::domain::{Quality, signal};
+use crate::domain::{AlertKey, Class, Label, Quality, signal};
 
 fn scoring(names: &[&str], batch_max: usize) -> Scoring {
     let models = names.iter().map(|name| model(name)).collect();
     Scoring::new(models, &SignalTable::default(), batch_max).unwrap()
 }
 
+/// A test model with other words in its contract.
+fn with_keys(name: &str, keys: &[(&str, &str)]) -> Vec<u8> {
+    let file = model_file(name);
+    let mut entries = metadata_of(&file).unwrap();
+    entries.extend(keys.iter().map(|(key, value)| (format!("{PREFIX}{key}"), (*value).to_owned())));
+    with_metadata(&file, PREFIX, &entries).unwrap()
+}
+
+fn load(file: &[u8]) -> Model {
+    Model::load(&runtime(), file, &SignalTable::default()).unwrap()
+}
+
+fn ask(scoring: &mut Scoring, window: &Window, step: usize) -> usize {
+    let as_of = AsOf { window, step, profile: &Profile::default(), cohort: None, quality: &Quality::default() };
+    scoring.add(&Asked { as_of, timing: Timing::InOrder, record: None })
+}
+
 /// Adds a reading of this speed to the window and the batch.
 fn add(scoring: &mut Scoring, window: &mut Window, seconds: i64, speed: f32) -> usize {
     let reading = reading_at(seconds, &[(signal::SPEED, speed)]);
     window.insert(&reading, &WindowLimits::new(Duration::ZERO, 1 << 16));
-    let step = window.first_after(at(seconds - 1));
-    let as_of = AsOf { window, step, profile: &Profile::default(), cohort: None, quality: &Quality::default() };
-    scoring.add(&Asked { as_of, timing: Timing::InOrder, record: None })
+    ask(scoring, window, window.first_after(at(seconds - 1)))
 }
 
 fn raw(scoring: &Scoring, number: usize) -> Result<Vec<(String, f32)>, NotScored> {
@@ -99,6 +117,159 @@ fn scores_are_calibrated_and_rise_with_the_raw_output() {
     assert!((judged[0].2 - (1.0 + 999.0 * 0.5) / 1000.0).abs() < 1e-9);
     assert!((judged[1].2 - (1.0 + 999.0 * 0.25) / 1000.0).abs() < 1e-9);
     assert!(judged[1].1 < judged[2].1 && judged[2].1 < 1.0);
+}
+
+#[test]
+fn a_model_scores_the_vehicles_that_its_contract_selects() {
+    let file = with_keys("score", &[("applies_to", r#"{"classes": ["van"]}"#)]);
+    let mut scoring = Scoring::new(vec![load(&file)], &SignalTable::default(), 8).unwrap();
+    let van = VehicleRecord { class: Class::new(Label::new("van").unwrap()), ..VehicleRecord::default() };
+    let mut window = Window::default();
+    window.insert(&reading_at(0, &[(signal::SPEED, 50.0)]), &WindowLimits::new(Duration::ZERO, 1 << 16));
+    let (profile, quality) = (Profile::default(), Quality::default());
+    let as_of = AsOf { window: &window, step: 0, profile: &profile, cohort: None, quality: &quality };
+    let numbers = [Some(&van), None].map(|record| scoring.add(&Asked { as_of, timing: Timing::InOrder, record }));
+    scoring.run();
+    assert!(raw(&scoring, numbers[0]).is_ok());
+    assert_eq!(raw(&scoring, numbers[1]), Err(NotScored::NotApplicable));
+}
+
+#[test]
+fn a_window_model_scores_once_the_window_is_there() {
+    let mut scoring = scoring(&["window"], 8);
+    assert_eq!(scoring.keep(), Duration::from_mins(10), "150 s are less than what is kept anyway");
+    let mut window = Window::default();
+    let numbers: Vec<_> = [40.0, 40.0, 40.0, 80.0]
+        .into_iter()
+        .enumerate()
+        .map(|(step, speed)| add(&mut scoring, &mut window, 30 * i64::try_from(step).unwrap(), speed))
+        .collect();
+    scoring.run();
+    assert_eq!(raw(&scoring, numbers[2]), Err(NotScored::TooFewReadings));
+    // Coolant is missing in all four steps, and three cells may be.
+    assert_eq!(raw(&scoring, numbers[3]), Err(NotScored::TooManyMissing));
+    for step in 4..8 {
+        let reading = reading_at(30 * step, &[(signal::SPEED, 80.0), (signal::COOLANT_TEMPERATURE, 90.0)]);
+        window.insert(&reading, &WindowLimits::new(Duration::ZERO, 1 << 16));
+    }
+    scoring.clear();
+    let number = ask(&mut scoring, &window, window.len() - 1);
+    scoring.run();
+    assert_eq!(raw(&scoring, number).unwrap(), [("window".to_owned(), 0.0)]);
+}
+
+/// The speed by which `window` is judged, one reading at a time: 4 opens, 1 closes.
+fn claims_of(scoring: &mut Scoring, window: &Window, followed: &[AlertKey]) -> Vec<Claim> {
+    scoring.clear();
+    let number = ask(scoring, window, window.len() - 1);
+    scoring.run();
+    let mut claims = Vec::new();
+    let profile = Profile::default();
+    scoring.claims(number, Normals { profile: &profile, cohort: None }, followed.iter(), &mut claims);
+    claims
+}
+
+fn moving(speeds: [f32; 4]) -> Window {
+    let mut window = Window::default();
+    for (step, speed) in (0..).zip(speeds) {
+        let reading = reading_at(30 * step, &[(signal::SPEED, speed), (signal::COOLANT_TEMPERATURE, 90.0)]);
+        window.insert(&reading, &WindowLimits::new(Duration::ZERO, 1 << 16));
+    }
+    window
+}
+
+#[test]
+fn a_score_beyond_its_limit_claims_an_alert_of_the_group_that_explains_it() {
+    let mut scoring = scoring(&["window"], 8);
+    let claims = claims_of(&mut scoring, &moving([0.0, 0.0, 100.0, 100.0]), &[]);
+    assert_eq!(claims.len(), 1);
+    let claim = &claims[0];
+    assert_eq!((claim.key.as_str(), claim.level), ("model:window:motion", Level::Raised));
+    assert_eq!((claim.value, claim.limit), (Some(12.5), Some(4.0)), "8 cells, 25 each for the speed");
+    assert_eq!(&*claim.explanation[0].feature, "speed_km_per_h");
+    assert_eq!((claim.explanation[0].value, claim.explanation[0].contribution), (Some(100.0), 1.0));
+    assert!(claim.summary.contains("window: score") && claim.summary.contains("speed_km_per_h 100"), "{}", claim.summary);
+    assert_eq!(claim.persistence.raised, 1);
+}
+
+#[test]
+fn below_the_limit_a_model_speaks_only_of_alerts_that_are_under_way() {
+    let mut scoring = scoring(&["window"], 8);
+    let key = AlertKey::model("window", "motion");
+    let others = [key.clone(), AlertKey::model("window_2", "motion"), AlertKey::rule("overheating")];
+    let levels = |scoring: &mut Scoring, speeds, followed: &[AlertKey]| {
+        let claims = claims_of(scoring, &moving(speeds), followed);
+        claims.into_iter().map(|claim| (claim.key, claim.level)).collect::<Vec<_>>()
+    };
+    assert_eq!(levels(&mut scoring, [50.0; 4], &[]), []);
+    assert_eq!(levels(&mut scoring, [50.0; 4], &others), [(key.clone(), Level::Calm)]);
+    assert_eq!(levels(&mut scoring, [0.0, 0.0, 40.0, 40.0], &others), [(key.clone(), Level::Holding)], "2, between 1 and 4");
+    let cooling = AlertKey::model("window", "cooling");
+    let found = levels(&mut scoring, [0.0, 0.0, 100.0, 100.0], &[cooling.clone(), key.clone()]);
+    assert_eq!(found, [(cooling, Level::Holding), (key.clone(), Level::Raised)], "one alert, the other is held");
+    let mut short = Window::default();
+    short.insert(&reading_at(0, &[(signal::SPEED, 50.0)]), &WindowLimits::new(Duration::ZERO, 1 << 16));
+    let claims = claims_of(&mut scoring, &short, &[key]);
+    assert_eq!(claims[0].level, Level::NotAssessed);
+}
+
+#[test]
+fn the_journal_says_the_same_claims_again() {
+    let mut scoring = scoring(&["window"], 8);
+    let followed = [AlertKey::model("window", "cooling"), AlertKey::model("window", "motion")];
+    for speeds in [[50.0; 4], [0.0, 0.0, 40.0, 40.0], [0.0, 0.0, 100.0, 100.0]] {
+        for followed in [&followed[..0], &followed[..1], &followed[..]] {
+            let claims = claims_of(&mut scoring, &moving(speeds), followed);
+            let mut scores = Vec::new();
+            scoring.judged(0).scores(&mut scores).unwrap();
+            let findings: Vec<_> = claims.iter().filter_map(Claim::finding).collect();
+            let mut again = Vec::new();
+            scoring.claims_again(&scores, &findings, followed.iter(), &mut again);
+            let words = |claims: &[Claim]| {
+                let mut words: Vec<_> =
+                    claims.iter().map(|claim| (claim.key.clone(), claim.level, claim.persistence, claim.severity)).collect();
+                words.sort_by(|one, other| one.0.cmp(&other.0));
+                words
+            };
+            assert_eq!(words(&again), words(&claims), "{speeds:?} {followed:?}");
+        }
+    }
+}
+
+#[test]
+fn a_calibration_that_cannot_tell_the_wanted_probability_raises_nothing_and_says_so() {
+    // 999 held-out readings tell one in a thousand.
+    let settings = |open| settings::ModelAlert { open_tail_probability: open, ..settings::ModelAlert::default() };
+    let models = || Scoring::new(vec![model("score")], &SignalTable::default(), 8).unwrap();
+    let too_rare = models().alerting(&settings(1e-5));
+    let (contract, why) = too_rare.without_alerts().next().unwrap();
+    assert_eq!(&*contract.name, "score");
+    assert!(why.to_string().contains("down to 1.0e-3, the setting analytics.alert.open_tail_probability is 1.0e-5"), "{why}");
+    let mut scoring = models().alerting(&settings(1e-3));
+    assert_eq!(scoring.without_alerts().count(), 0);
+    let mut window = Window::default();
+    window.insert(&reading_at(0, &[(signal::SPEED, 300.0)]), &WindowLimits::new(Duration::ZERO, 1 << 16));
+    assert_eq!(claims_of(&mut scoring, &window, &[]), [], "a speed of 300 km/h is among the normal ones");
+    window.insert(
+        &reading_at(1, &[(signal::SPEED, 50.0), (signal::ENGINE_SPEED, 40_000.0)]),
+        &WindowLimits::new(Duration::ZERO, 1 << 16),
+    );
+    let claims = claims_of(&mut scoring, &window, &[]);
+    assert_eq!(claims[0].key.as_str(), "model:score:engine");
+}
+
+#[test]
+fn a_model_that_takes_too_long_costs_a_second_once_and_no_reading() {
+    let mut scoring = scoring(&["endless_when_fast", "score"], 8);
+    let mut window = Window::default();
+    let numbers = [50.0, 250.0].map(|speed| add(&mut scoring, &mut window, speed as i64, speed));
+    scoring.run();
+    for number in numbers {
+        assert_eq!(raw(&scoring, number).unwrap().len(), 1, "the other model goes on");
+    }
+    let failures: Vec<_> =
+        scoring.take_failures().map(|(_, failures)| (failures.rows, failures.error.unwrap().to_string())).collect();
+    assert!(failures[0].0 == 2 && failures[0].1.contains("stopped"), "{failures:?}");
 }
 
 #[test]

@@ -15,8 +15,8 @@ pub(super) const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     schema_version: u32,
-    models: Vec<Scoring>,
-    tasks: Vec<Tasks>,
+    models: Vec<ScoringRow>,
+    tasks: Vec<TasksRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     baseline: Option<Comparison>,
     machine: Machine,
@@ -24,7 +24,7 @@ pub struct Report {
 
 /// One model, batch size and number of lanes.
 #[derive(Debug, Clone, Serialize)]
-struct Scoring {
+struct ScoringRow {
     name: String,
     version: String,
     batch: usize,
@@ -46,7 +46,7 @@ struct Scoring {
 
 /// So many tasks, one reading each on the way, from payload to durable.
 #[derive(Debug, Clone, Serialize)]
-struct Tasks {
+struct TasksRow {
     name: String,
     tasks: usize,
     lanes: usize,
@@ -63,8 +63,8 @@ impl Report {
     pub(super) fn new(cells: Vec<Measured>, tasks: Vec<TasksMeasured>, machine: Machine) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
-            models: cells.into_iter().map(Scoring::of).collect(),
-            tasks: tasks.into_iter().map(Tasks::of).collect(),
+            models: cells.into_iter().map(ScoringRow::of).collect(),
+            tasks: tasks.into_iter().map(TasksRow::of).collect(),
             baseline: None,
             machine,
         }
@@ -74,7 +74,7 @@ impl Report {
     /// Where the two have no cell in common.
     pub fn compare(&mut self, baseline: &Baseline, tolerance: f64) -> Result<Verdict, BaselineError> {
         let cells = self.models.iter().map(|cell| {
-            let Scoring { name, batch, lanes, ratios, .. } = cell;
+            let ScoringRow { name, batch, lanes, ratios, .. } = cell;
             Now { name, batch: *batch, lanes: *lanes, ratios }
         });
         let cells: Vec<Now<'_>> = cells.collect();
@@ -85,7 +85,7 @@ impl Report {
     }
 }
 
-impl Scoring {
+impl ScoringRow {
     fn of(cell: Measured) -> Self {
         let Measured { name, version, batch, lanes, ours, bare } = cell;
         let rounds = ours.rows_per_second.iter().zip(&bare.rows_per_second);
@@ -108,7 +108,7 @@ impl Scoring {
     }
 }
 
-impl Tasks {
+impl TasksRow {
     fn of(measured: TasksMeasured) -> Self {
         let TasksMeasured { model, tasks, lanes, readings_per_second, micros, batch_readings, scored_share } = measured;
         Self {
@@ -133,8 +133,17 @@ impl fmt::Display for Report {
             "model", "batch", "lanes", "rows/s", "bare rows/s", "ratio", "with 95 %", "p50 µs", "p99 µs"
         )?;
         for cell in &self.models {
-            let Scoring {
-                name, batch, lanes, rows_per_second, bare_rows_per_second, ratio, ratio_interval, p50_us, p99_us, ..
+            let ScoringRow {
+                name,
+                batch,
+                lanes,
+                rows_per_second,
+                bare_rows_per_second,
+                ratio,
+                ratio_interval,
+                p50_us,
+                p99_us,
+                ..
             } = cell;
             let [low, high] = ratio_interval;
             writeln!(
@@ -151,7 +160,7 @@ impl fmt::Display for Report {
             )?;
         }
         for cell in &self.tasks {
-            let Tasks { name, tasks, lanes, readings_per_second, p50_us, p99_us, batch_p50, scored_share, .. } = cell;
+            let TasksRow { name, tasks, lanes, readings_per_second, p50_us, p99_us, batch_p50, scored_share, .. } = cell;
             writeln!(
                 formatter,
                 "{name:<28} {tasks:>5} {lanes:>5} {readings_per_second:>12.0} {p50_us:>9.0} {p99_us:>9.0} {batch_p50:>11} {:>6.1}%",

@@ -194,8 +194,8 @@ impl Sender {
         let finished = Finished { readings: micros.len(), within: began.elapsed() };
         self.tally.finished.lock().unwrap_or_else(PoisonError::into_inner).push(finished);
         let mut all = self.tally.micros.lock().unwrap_or_else(PoisonError::into_inner);
-        for micros in micros {
-            all.saturating_record(u64::try_from(micros).unwrap_or(LONGEST_MICROS).max(1));
+        for spent in micros {
+            all.saturating_record(u64::try_from(spent).unwrap_or(LONGEST_MICROS).max(1));
         }
         Ok(())
     }

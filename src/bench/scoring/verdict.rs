@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::as_f64;
 use super::report::SCHEMA_VERSION;
 
-const RESAMPLES: usize = 10_000;
+const RESAMPLES: usize = 5_000;
 const CONFIDENCE: f64 = 0.95;
 
 /// As far as comparing goes, what a report of another run says.
@@ -56,7 +56,7 @@ pub enum Verdict {
 
 /// A cell of this run and of the baseline.
 #[derive(Debug, Clone, Serialize)]
-pub struct Change {
+pub struct CellChange {
     pub name: String,
     pub batch: usize,
     pub lanes: usize,
@@ -70,7 +70,7 @@ pub struct Change {
 pub struct Comparison {
     pub verdict: Verdict,
     pub tolerance: f64,
-    pub cells: Vec<Change>,
+    pub cells: Vec<CellChange>,
     /// Cells of this run that the baseline has not.
     pub not_compared: usize,
 }
@@ -106,7 +106,7 @@ impl Baseline {
             return Err(BaselineError::NothingInCommon);
         }
         let outside = (1.0 - CONFIDENCE) / as_f64(pairs.len());
-        let changes: Vec<Change> = pairs.iter().map(|(now, then)| change(now, &then.ratios, outside, tolerance)).collect();
+        let changes: Vec<CellChange> = pairs.iter().map(|(now, then)| change(now, &then.ratios, outside, tolerance)).collect();
         let any = |verdict| changes.iter().any(|change| change.verdict == verdict);
         let verdict = match (any(Verdict::Slower), any(Verdict::Faster)) {
             (true, _) => Verdict::Slower,
@@ -117,7 +117,7 @@ impl Baseline {
     }
 }
 
-fn change(now: &Now<'_>, then: &[f64], outside: f64, tolerance: f64) -> Change {
+fn change(now: &Now<'_>, then: &[f64], outside: f64, tolerance: f64) -> CellChange {
     let mut random = StdRng::seed_from_u64(1);
     let resampled = (0..RESAMPLES).map(|_| resample(now.ratios, &mut random) / resample(then, &mut random));
     let change_interval = interval(resampled.collect(), outside);
@@ -127,7 +127,7 @@ fn change(now: &Now<'_>, then: &[f64], outside: f64, tolerance: f64) -> Change {
         _ => Verdict::Same,
     };
     let change = median(now.ratios) / median(then);
-    Change { name: now.name.to_owned(), batch: now.batch, lanes: now.lanes, change, change_interval, verdict }
+    CellChange { name: now.name.to_owned(), batch: now.batch, lanes: now.lanes, change, change_interval, verdict }
 }
 
 /// The interval that holds the median of `samples` with 95 %.
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_tenth_is_noticed_and_noise_is_not() {
-        for seed in 0..20 {
+        for seed in 0..4 {
             let then = rounds(0.9, 1_000 + seed);
             assert_eq!(verdict_of(&rounds(0.9, seed), &then), Verdict::Same, "{seed}");
             assert_eq!(verdict_of(&rounds(0.81, seed), &then), Verdict::Slower, "{seed}");

@@ -1,6 +1,6 @@
 //! How the rings of an area lie to each other. Coordinates were checked before: `area`.
 //!
-//! The `geo` crate's validity (0.33) does not say where, and lets through 9 of the 122 invalid cases of JTS: insides that fall apart.
+//! The `geo` crate's validity (0.33) does not say where, and takes 11 of the 122 invalid cases of JTS: insides that fall apart, a ring without area.
 
 use std::collections::{BTreeMap, BTreeSet};
 

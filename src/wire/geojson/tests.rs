@@ -1,3 +1,5 @@
+//! Fences in and out of their file form, and every mistake with its place.
+
 use super::*;
 use crate::domain::Severity;
 use std::time::Duration;

@@ -3,7 +3,8 @@
 /** A minus sign that is as wide as a digit, thin spaces between thousands, and so many digits as mean something. */
 export function number(value: number, digits?: number): string {
   const size = Math.abs(value);
-  const places = digits ?? (size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3);
+  if (size === 0) return "0";
+  const places = digits ?? (size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : Math.min(6, 1 - Math.floor(Math.log10(size))));
   const text = size.toFixed(places).replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, "\u202f");
   return value < 0 && Number(size.toFixed(places)) !== 0 ? `−${text}` : text;
 }

@@ -45,7 +45,9 @@ function read(): { kinds: Colour[]; halo: Colour; accent: Colour } {
 }
 
 function numbers(hex: string): Colour {
-  const value = Number.parseInt(hex.slice(1), 16) || 0;
+  // The build writes #ffffff as #fff.
+  const digits = hex.length === 4 ? [...hex.slice(1)].map((digit) => digit + digit).join("") : hex.slice(1, 7);
+  const value = Number.parseInt(digits, 16) || 0;
   return [((value >> 16) & 255) / 255, ((value >> 8) & 255) / 255, (value & 255) / 255];
 }
 

@@ -68,6 +68,15 @@ export function alertTitle({ alert_key }: Pick<Alert, "alert_key">): string {
   return sentence(name || alert_key);
 }
 
+/** The server's sentence, with names in place of codes. */
+export function summary(text: string): string {
+  const named = text.replace(/\b[a-z0-9]+(?:_[a-z0-9]+)+\b/g, (code) => {
+    const { name, unit } = signalName(code);
+    return unit || code === "gear" ? name.charAt(0).toLowerCase() + name.slice(1) : code.replaceAll("_", " ");
+  });
+  return named.charAt(0).toUpperCase() + named.slice(1);
+}
+
 /** Who raised it. */
 export function alertSource({ alert_key }: Pick<Alert, "alert_key">): string {
   const [kind = "", name = ""] = alert_key.split(":");

@@ -59,6 +59,20 @@ export interface ModelScore {
   tail_probability: number;
 }
 
+export interface Model {
+  name: string;
+  version: string;
+  status: string;
+  kind: string;
+  description: string;
+  author: string;
+  license: string;
+  features: string[];
+  applies_to: { classes: string[]; powertrains: string[] };
+  alert: { measure: "raw" | "tail_probability"; open: number; close: number; raised: number; of: number };
+  file_bytes: number;
+}
+
 export interface Finding {
   key: string;
   severity: Severity;
@@ -89,6 +103,8 @@ export interface Moment {
   scores: ModelScore[];
   not_scored?: string;
   findings?: Finding[];
+  /** Only what is wrong. */
+  quality?: { stuck?: string[]; position?: "jump" | "frozen"; clock?: "frozen"; sequence?: "conflict" };
 }
 
 export interface Reading extends Moment {
@@ -103,6 +119,7 @@ export interface Vehicle extends Moment {
   vehicle_id: string;
   state: State;
   open_alerts: Alert[];
+  lost_before_us?: number;
   record: {
     class: string;
     powertrain: string | null;

@@ -103,8 +103,12 @@ function start(container: HTMLElement): () => void {
     outside = said.style;
     if (outside !== null) made.setStyle(outside);
     const simulated = said.roads ? load([ROADS], ask<FeatureCollection>("/api/v1/map/roads").then((roads) => [roads])) : undefined;
-    const own = outside === null ? [load([WORLD, BORDERS], world().then(({ land, borders }) => [land, borders])), load([PLACES], towns().then((all) => [all]))] : [];
-    return Promise.all([simulated, ...own]);
+    const land = (isFine: boolean) => load([WORLD, BORDERS], world(isFine).then(({ land, borders }) => [land, borders]));
+    const own = async () => {
+      await land(false);
+      await Promise.all([land(true), load([PLACES], towns().then((all) => [all]))]);
+    };
+    return Promise.all([simulated, outside === null ? own() : undefined]);
   });
   about.catch((error: unknown) => console.warn("the map has no background:", error));
   void loadFences();

@@ -3,7 +3,8 @@ import type { FeatureCollection } from "geojson";
 import type { StyleSpecification } from "maplibre-gl";
 import { feature, mesh } from "topojson-client";
 import type { GeometryCollection, Topology } from "topojson-specification";
-import countriesAddress from "world-atlas/countries-10m.json?url";
+import finelyAddress from "world-atlas/countries-10m.json?url";
+import roughlyAddress from "world-atlas/countries-110m.json?url";
 import { colour } from "../theme";
 
 const NOTHING: FeatureCollection = { type: "FeatureCollection", features: [] };
@@ -113,6 +114,7 @@ function places(): StyleSpecification["layers"] {
         "text-padding": 6,
         "symbol-sort-key": ["-", 0, ["get", "population"]],
         "text-max-width": 8,
+        "text-offset": [0, -1.1],
       },
       paint: { "text-color": colour("--place"), "text-halo-color": colour("--land"), "text-halo-width": 1.5 },
     },
@@ -124,8 +126,9 @@ export interface World {
   borders: FeatureCollection;
 }
 
-export async function world(): Promise<World> {
-  const topology = (await (await fetch(countriesAddress)).json()) as Topology<{ countries: GeometryCollection; land: GeometryCollection }>;
+/** `isFine`: for a look from near; 1 MB instead of 50 kB. */
+export async function world(isFine: boolean): Promise<World> {
+  const topology = (await (await fetch(isFine ? finelyAddress : roughlyAddress)).json()) as Topology<{ countries: GeometryCollection; land: GeometryCollection }>;
   const borders = mesh(topology, topology.objects.countries, (a, b) => a !== b);
   return {
     land: feature(topology, topology.objects.land),

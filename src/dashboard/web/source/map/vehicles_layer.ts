@@ -73,6 +73,8 @@ export class VehiclesLayer implements CustomLayerInterface {
     gl.uniform1f(uniform("u_now"), performance.now() / 1_000);
     gl.uniform1f(uniform("u_pixels"), devicePixelRatio);
     gl.uniform1f(uniform("u_zoom"), this.map.getZoom());
+    // Ten thousand are a texture of the roads, two hundred are signs.
+    gl.uniform1f(uniform("u_dense"), Math.min(1, Math.max(0, Math.log10(fleet.list.length / 400) / 1.4)));
     const { kinds, halo, accent } = palette.value;
     gl.uniform3fv(uniform("u_colours"), kinds.flat());
     gl.uniform3fv(uniform("u_halo"), halo);

@@ -26,6 +26,7 @@ uniform vec2 u_scale;
 uniform float u_now;
 uniform float u_pixels;
 uniform float u_zoom;
+uniform float u_dense;
 uniform int u_hidden;
 uniform int u_pass;
 uniform vec3 u_colours[7];
@@ -51,7 +52,7 @@ void main() {
   vec2 place = mix(offset(a_from), offset(a_to), along) * u_scale;
   gl_Position = isHidden ? vec4(2.0, 2.0, 2.0, 1.0) : vec4(place, 0.0, 1.0);
   float grown = smoothstep(5.0, 15.0, u_zoom);
-  float size = mix(6.0, 17.0, grown);
+  float size = mix(mix(6.5, 3.6, u_dense), 17.0, grown);
   if (kind < 3) size *= 0.82;
   if (kind > 3) size = max(size * 1.25, 13.0);
   if (u_pass == 3) size = max(size, 12.0) + 16.0;

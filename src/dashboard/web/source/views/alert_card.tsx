@@ -6,7 +6,7 @@ import { isOver } from "../live/alerts";
 import * as api from "../live/api";
 import type { Alert, AlertHistory, Explained } from "../live/forms";
 import { number, score, span } from "../format";
-import { alertSource, alertTitle, sentence, severityWords, signalName } from "../words";
+import { alertSource, alertTitle, sentence, severityWords, signalName, summary } from "../words";
 import { Handled } from "./alerts";
 import { SeverityMark } from "./marks";
 import { Ago, Clock } from "./time";
@@ -25,7 +25,7 @@ export function AlertCard({ alert, isChosen }: { alert: Alert; isChosen: boolean
         <h3>{alertTitle(alert)}</h3>
         <Handled alert={alert} />
       </header>
-      <p class="card-summary">{alert.summary}</p>
+      <p class="card-summary">{summary(alert.summary)}</p>
       <p class="card-facts quiet">
         {severityWords[alert.severity]} by {alertSource(alert)} · opened <Ago at={alert.opened_at} /> · {alert.count} {alert.count === 1 ? "reading" : "readings"}
         {lasted >= 1 && ` in ${span(lasted)}`}

@@ -9,7 +9,7 @@ import { number } from "../format";
 import { show } from "../route";
 import { current, isCurrent, keyOf, select } from "../selection";
 import { toggled } from "../settings";
-import { alertTitle, handlingWords, severityWords } from "../words";
+import { alertTitle, handlingWords, severityWords, summary } from "../words";
 import { SeverityMark } from "./marks";
 import { Ago } from "./time";
 
@@ -184,7 +184,7 @@ function AlertLine({ alert, isInGroup }: { alert: Alert; isInGroup: boolean }) {
         <span class="alert-when">
           <Ago at={alert.condition === "cleared" && alert.closed_at ? alert.closed_at : alert.opened_at} />
         </span>
-        <span class="alert-summary">{alert.summary}</span>
+        <span class="alert-summary">{summary(alert.summary)}</span>
         <span class="alert-foot">
           <span class="vehicle-id">{alert.vehicle_id}</span>
           <Handled alert={alert} />

@@ -5,7 +5,8 @@ import "uplot/dist/uPlot.min.css";
 import { number } from "../format";
 import { colour, theme } from "../theme";
 
-const HEIGHT = 76;
+const HEIGHT = 58;
+const TIMES_HEIGHT = 18;
 const sync = uPlot.sync("vehicle");
 
 export interface Series {
@@ -28,22 +29,24 @@ export interface Band {
   severity: string;
 }
 
-export function Chart({ series, bands, span }: { series: Series; bands: Band[]; span: [number, number] }) {
+export function Chart({ series, bands, span, hasTimes }: { series: Series; bands: Band[]; span: [number, number]; hasTimes: boolean }) {
+  const height = HEIGHT + (hasTimes ? TIMES_HEIGHT : 0);
   const element = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [at, setAt] = useState<number | null>(null);
   const latest = useRef({ series, bands, span });
   latest.current = { series, bands, span };
   useEffect(() => {
-    const made = new uPlot(options(element.current!.clientWidth, latest, setAt), data(latest.current.series), element.current!);
+    const container = element.current!;
+    const made = new uPlot({ ...options(latest, setAt, hasTimes), width: container.clientWidth, height }, data(latest.current.series), container);
     plot.current = made;
-    const watcher = new ResizeObserver(() => made.setSize({ width: element.current!.clientWidth, height: HEIGHT }));
-    watcher.observe(element.current!);
+    const watcher = new ResizeObserver(() => made.setSize({ width: container.clientWidth, height }));
+    watcher.observe(container);
     return () => {
       watcher.disconnect();
       made.destroy();
     };
-  }, [series.code, theme.value]);
+  }, [series.code, theme.value, hasTimes]);
   useEffect(() => {
     plot.current?.setData(data(series));
   }, [series.times, series.values.length, span[0], span[1], bands.length]);
@@ -69,14 +72,12 @@ function lastOf(values: (number | null)[]): number | null {
   return values.findLast((value) => value !== null) ?? null;
 }
 
-function options(width: number, latest: { current: { series: Series; bands: Band[]; span: [number, number] } }, setAt: (at: number | null) => void): uPlot.Options {
+function options(latest: { current: { series: Series; bands: Band[]; span: [number, number] } }, setAt: (at: number | null) => void, hasTimes: boolean): Omit<uPlot.Options, "width" | "height"> {
   const line = colour("--chart");
   const grid = colour("--grid");
   const text = colour("--quiet");
   const font = '10.5px "Inter Variable", sans-serif';
   return {
-    width,
-    height: HEIGHT,
     padding: [6, 4, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: sync.key }, y: false, points: { size: 6, fill: line }, drag: { x: false, y: false } },
@@ -96,7 +97,7 @@ function options(width: number, latest: { current: { series: Series; bands: Band
       },
     },
     axes: [
-      { stroke: text, font, size: 18, gap: 2, ticks: { show: false }, grid: { stroke: grid, width: 1 }, space: 70, values: times },
+      { stroke: text, font, size: hasTimes ? TIMES_HEIGHT : 0, gap: 2, ticks: { show: false }, grid: { stroke: grid, width: 1 }, space: 70, values: hasTimes ? times : (_plot, splits) => splits.map(() => "") },
       { stroke: text, font, size: 40, gap: 4, ticks: { show: false }, grid: { stroke: grid, width: 1 }, space: 24, values: (_plot, splits) => splits.map((split) => number(split, splits.every(Number.isInteger) ? 0 : undefined)) },
     ],
     series: [{}, { stroke: line, width: 1.4, points: { show: false }, spanGaps: false }],

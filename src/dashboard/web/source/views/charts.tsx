@@ -1,6 +1,7 @@
 /** The score and the signals of one vehicle, one below the other: first those that an alert is about. */
 import { useSignal } from "@preact/signals";
 import type { Alert, Moment } from "../live/forms";
+import { models } from "../live/models";
 import { signalName } from "../words";
 import { Chart, type Band, type Series } from "./chart";
 
@@ -8,6 +9,7 @@ import { Chart, type Band, type Series } from "./chart";
 const FIRST = 6;
 /** Without a reading for so many usual intervals the line breaks. */
 const GAP_INTERVALS = 4;
+const LEAST_SPAN = 180;
 
 /** Which signal a rule looks at. */
 const SIGNAL_OF: Record<string, string> = {
@@ -16,9 +18,12 @@ const SIGNAL_OF: Record<string, string> = {
   oil_pressure: "oil_pressure_kpa",
   battery_drain: "battery_voltage_v",
   alternator: "battery_voltage_v",
-  speeding: "speed_km_per_h",
-  fuel_theft: "fuel_level_percent",
-  fuel_drop: "fuel_level_percent",
+  over_speed: "speed_km_per_h",
+  fuel_loss_parked: "fuel_level_percent",
+  fuel_loss_driving: "fuel_level_percent",
+  harsh_braking: "acceleration_longitudinal_m_per_s2",
+  harsh_acceleration: "acceleration_longitudinal_m_per_s2",
+  harsh_cornering: "acceleration_lateral_m_per_s2",
 };
 
 /** What people look at first. */
@@ -57,19 +62,27 @@ export function Charts({ moments, alerts, span, now, isLoading }: Properties) {
     severity: alert.severity,
   }));
   const series: Series[] = [];
-  if (moments.some((moment) => moment.score !== null)) {
-    const [scoreTimes, values] = column((moment) => moment.score);
-    series.push({ code: "score", name: "Score", unit: "of 1", times: scoreTimes, values, range: [0, 1.02], digits: 3, limit: limitOf("score", alerts, moments) });
+  for (const name of new Set(moments.flatMap((moment) => moment.scores.map((score) => score.model)))) {
+    const model = models.value.find((each) => each.name === name);
+    const isRaw = model?.alert.measure === "raw";
+    const [scoreTimes, values] = column((moment) => {
+      const score = moment.scores.find((each) => each.model === name);
+      return isRaw ? score?.raw : score?.score;
+    });
+    const limit = model ? (isRaw ? model.alert.open : 1 - model.alert.open) : null;
+    const own = isRaw ? { unit: "raw" } : { unit: "of 1", range: [0, 1.02] as [number, number], digits: 3 };
+    series.push({ code: `score ${name}`, name: `Score of ${name}`, times: scoreTimes, values, limit, ...own });
   }
   for (const code of shown) {
     const [signalTimes, values] = column((moment) => moment.signals[code]);
-    series.push({ code, ...signalName(code), times: signalTimes, values, limit: limitOf(code, alerts, moments) });
+    series.push({ code, ...signalName(code), times: signalTimes, values, limit: limitOf(code, alerts) });
   }
-  const window: [number, number] = [now - span, now];
+  // A vehicle that is new here fills its charts all the same.
+  const window: [number, number] = [Math.max(now - span, Math.min(times[0]!, now - LEAST_SPAN)), now];
   return (
     <div class="charts">
-      {series.map((each) => (
-        <Chart key={each.code} series={each} bands={bands} span={window} />
+      {series.map((each, index) => (
+        <Chart key={each.code} series={each} bands={bands} span={window} hasTimes={index === series.length - 1} />
       ))}
       {codes.length > FIRST && (
         <button class="button button-wide" aria-expanded={isUnfolded.value} onClick={() => (isUnfolded.value = !isUnfolded.value)}>
@@ -103,19 +116,18 @@ function inOrder(codes: Set<string>, alerts: Alert[]): string[] {
   return [...codes].filter((code) => code !== "odometer_m" || about.has(code)).sort((a, b) => place(a) - place(b));
 }
 
-/** Named by its rule or in its explanation. */
+/** Named by its rule, its words or its explanation. */
 function signalsOf(alert: Alert): string[] {
   const [kind, name = ""] = alert.alert_key.split(":");
   const own = kind === "rule" && SIGNAL_OF[name];
-  return [...(own ? [own] : []), ...alert.explanation.slice(0, 3).map(({ feature }) => feature.split(".")[0]!)];
+  const named = alert.summary.match(/\b[a-z]+(?:_[a-z0-9]+)+\b/g) ?? [];
+  return [...(own ? [own] : []), ...named, ...alert.explanation.slice(0, 3).map(({ feature }) => feature.split(".")[0]!)];
 }
 
-function limitOf(code: string, alerts: Alert[], moments: Moment[]): number | null {
-  const alert = alerts.find(({ alert_key }) => {
+function limitOf(code: string, alerts: Alert[]): number | null {
+  const isAbout = ({ alert_key }: Alert) => {
     const [kind, name = ""] = alert_key.split(":");
-    return (kind === "rule" && SIGNAL_OF[name] === code) || (kind === "model" && code === "score");
-  });
-  if (alert) return alert.limit;
-  if (code !== "score") return null;
-  return moments.at(-1)?.findings?.find(({ key }) => key.startsWith("model:"))?.limit ?? null;
+    return kind === "rule" && SIGNAL_OF[name] === code;
+  };
+  return alerts.find(isAbout)?.limit ?? null;
 }

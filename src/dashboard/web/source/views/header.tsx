@@ -67,6 +67,7 @@ function Legend() {
           key={state}
           class="legend-item"
           aria-pressed={!hiddenStates.value.has(state)}
+          aria-label={`${counts[state]} ${stateWords[state]}`}
           title={`${stateWords[state]}: ${stateMeanings[state]}. Click to show or hide.`}
           onClick={() => (hiddenStates.value = toggled(hiddenStates.value, state))}
         >

@@ -28,6 +28,16 @@ export function Quality({ vehicle, moments }: { vehicle: Vehicle; moments: Momen
 function judge(vehicle: Vehicle, moments: Moment[]): { what: string; detail: string }[] {
   const verdicts: { what: string; detail: string }[] = [];
   if (vehicle.not_scored) verdicts.push({ what: "Not scored", detail: notScoredWords[vehicle.not_scored] ?? sentence(vehicle.not_scored) });
+  const { stuck = [], position, clock, sequence } = vehicle.quality ?? {};
+  for (const code of stuck) verdicts.push({ what: `${signalName(code).name} is stuck`, detail: "it repeats itself while the vehicle does not" });
+  if (position === "jump") verdicts.push({ what: "Position jumped", detail: "farther from the last one than anything drives" });
+  if (position === "frozen") verdicts.push({ what: "Position is frozen", detail: "the same to the last digit while it drives" });
+  if (clock) verdicts.push({ what: "Clock stands", detail: "it says the same time again and again" });
+  if (sequence) verdicts.push({ what: "Number used twice", detail: "another reading had the same number since it started" });
+  const unbelieved = moments.filter((moment) => moment.quality).length;
+  if (unbelieved > 0 && !vehicle.quality) verdicts.push({ what: "Not believed", detail: `something in ${unbelieved} of ${moments.length} readings` });
+  const lost = vehicle.lost_before_us ?? 0;
+  if (lost > 0) verdicts.push({ what: "Lost before us", detail: `${number(lost, 0)} readings that it numbered never came` });
   for (const { name, value, reason } of vehicle.rejected ?? []) {
     const shown = value === null ? "" : `${number(value)} ${signalName(name).unit} `;
     verdicts.push({ what: `${signalName(name).name} rejected`, detail: `${shown}${rejectionWords[reason] ?? sentence(reason)}` });

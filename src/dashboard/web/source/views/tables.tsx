@@ -2,24 +2,13 @@
 import type { ComponentChildren } from "preact";
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { say } from "../commands";
 import { ask } from "../live/api";
 import { connection } from "../live/channel";
 import { number, odds } from "../format";
+import type { Model } from "../live/forms";
 import { sentence } from "../words";
 import { Ago } from "./time";
-
-interface Model {
-  name: string;
-  version: string;
-  status?: string;
-  role?: string;
-  description?: string;
-  features?: string[] | number;
-  license?: string;
-  threshold?: number | null;
-  threshold_probability?: number | null;
-  [more: string]: unknown;
-}
 
 interface QuarantinedMessage {
   id: number;
@@ -30,6 +19,7 @@ interface QuarantinedMessage {
   detail: string;
   payload_bytes: number;
   payload_base64: string;
+  replayed_at?: string;
 }
 
 export function Models() {
@@ -43,10 +33,11 @@ export function Models() {
               <tr>
                 <th>Name</th>
                 <th>Version</th>
-                <th>Role</th>
                 <th>What it does</th>
+                <th>For</th>
                 <th class="right">Features</th>
-                <th class="right">Limit</th>
+                <th>Alerts at</th>
+                <th class="right">Size</th>
               </tr>
             </thead>
             <tbody>
@@ -54,12 +45,26 @@ export function Models() {
                 <tr key={`${model.name}${model.version}`}>
                   <th scope="row">{model.name}</th>
                   <td>{model.version}</td>
-                  <td>{sentence(model.status ?? model.role ?? "active")}</td>
-                  <td class="wide">{model.description ?? ""}</td>
-                  <td class="right">{Array.isArray(model.features) ? model.features.length : (model.features ?? "–")}</td>
-                  <td class="right">
-                    {model.threshold != null ? number(model.threshold, 4) : model.threshold_probability != null ? odds(model.threshold_probability) : "–"}
+                  <td class="wide">
+                    {model.description}
+                    <span class="quiet"> {sentence(model.kind)} · {model.license}</span>
                   </td>
+                  <td>{[...model.applies_to.classes, ...model.applies_to.powertrains].map(sentence).join(", ") || "every vehicle"}</td>
+                  <td class="right">
+                    <details>
+                      <summary>{model.features.length}</summary>
+                      <ul class="features">
+                        {model.features.map((feature) => (
+                          <li key={feature}>{feature}</li>
+                        ))}
+                      </ul>
+                    </details>
+                  </td>
+                  <td class="nowrap">
+                    {model.alert.measure === "raw" ? `raw ${number(model.alert.open)}` : odds(model.alert.open)}
+                    <span class="quiet">, {model.alert.raised} of {model.alert.of} readings</span>
+                  </td>
+                  <td class="right nowrap">{number(model.file_bytes / 1_024, 0)} KiB</td>
                 </tr>
               ))}
             </tbody>
@@ -96,6 +101,9 @@ export function Quarantine() {
                   <th>Detail</th>
                   <th class="right">Bytes</th>
                   <th>
+                    <span class="sr-only">Take in again</span>
+                  </th>
+                  <th>
                     <span class="sr-only">Payload</span>
                   </th>
                 </tr>
@@ -112,6 +120,11 @@ export function Quarantine() {
                     <td class="wide">{message.detail}</td>
                     <td class="right">{number(message.payload_bytes, 0)}</td>
                     <td>
+                      <button class="link" disabled={Boolean(message.replayed_at)} onClick={() => void replay(message.id)}>
+                        {message.replayed_at ? "Taken in again" : "Try again"}
+                      </button>
+                    </td>
+                    <td>
                       <a href={`/api/v1/quarantine/${message.id}/payload`} download={`quarantine-${message.id}`} aria-label={`Payload of message ${message.id}`}>
                         Payload
                       </a>
@@ -125,6 +138,18 @@ export function Quarantine() {
       </Answered>
     </Page>
   );
+}
+
+/** Once what refused it is mended. */
+async function replay(id: number): Promise<void> {
+  try {
+    const body = JSON.stringify({ ids: [id] });
+    const answer = await ask<{ taken: number; not_whole: number }>("/api/v1/quarantine/replay", { method: "POST", body });
+    if (answer.taken > 0) say("Taken in again");
+    else say(answer.not_whole > 0 ? "Only its beginning was kept" : "It is refused as before", true);
+  } catch (error) {
+    say(error instanceof Error ? error.message : "That did not work", true);
+  }
 }
 
 function Page({ title, what, children }: { title: string; what: string; children: ComponentChildren }) {

@@ -115,8 +115,10 @@ function Details({ vehicle, alertId }: { vehicle: Vehicle; alertId: string | nul
           <dd>{speed === undefined ? "–" : <Quantity value={speed} unit="km/h" digits={0} />}</dd>
         </div>
         <div>
-          <dt>Kind</dt>
-          <dd>{vehicle.record ? [vehicle.record.class, vehicle.record.powertrain].filter(Boolean).map((word) => sentence(word!)).join(", ") : "not registered"}</dd>
+          <dt>Class</dt>
+          <dd title={vehicle.record ? undefined : "Nobody registered this vehicle"}>
+            {vehicle.record ? [vehicle.record.class, vehicle.record.powertrain].filter(Boolean).map((word) => sentence(word!)).join(", ") : "unknown"}
+          </dd>
         </div>
       </dl>
       {cards.map((alert) => (

@@ -1,0 +1,126 @@
+//! Models that score here, as their contracts describe them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use serde_json::json;
+
+use super::parameters::Parameters;
+use super::problem::Problem;
+use crate::analytics::blueprint::ModelSource;
+use crate::analytics::contract::{Contract, ContractError, Kind};
+use crate::analytics::onnx_file::{OnnxFileError, metadata_of};
+use crate::domain::SignalTable;
+use crate::settings;
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelForm {
+    name: String,
+    version: String,
+    /// Its scores count. Others are not shown yet.
+    status: &'static str,
+    kind: &'static str,
+    description: String,
+    author: String,
+    license: String,
+    features: Vec<String>,
+    /// Classes and powertrains that it is for; empty: every one.
+    applies_to: AppliesTo,
+    alert: AlertForm,
+    file_bytes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct AppliesTo {
+    classes: Vec<String>,
+    powertrains: Vec<String>,
+}
+
+/// When its score becomes an alert.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct AlertForm {
+    /// `raw`: the model's own output; `tail_probability`: the share of held-out normal readings that score at least as high.
+    measure: &'static str,
+    open: f64,
+    close: f64,
+    raised: u8,
+    of: u8,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ModelFormError {
+    #[error(transparent)]
+    File(#[from] OnnxFileError),
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+}
+
+pub fn router(models: Vec<ModelForm>) -> Router {
+    // As long as the process lives they are the same.
+    Router::new().route("/models", get(list)).with_state(Arc::new(models))
+}
+
+async fn list(State(models): State<Arc<Vec<ModelForm>>>, parameters: Parameters) -> Result<Response, Problem> {
+    parameters.only(&[])?;
+    Ok(Json(json!({"models": &*models})).into_response())
+}
+
+impl ModelForm {
+    /// # Errors
+    /// Where the file is none that lanes would take.
+    pub fn new(source: &ModelSource, table: &SignalTable, settings: &settings::ModelAlert) -> Result<Self, ModelFormError> {
+        let contract = Contract::read(&metadata_of(&source.file)?, table)?;
+        let kind = match contract.kind {
+            Kind::Score => "score",
+            Kind::Reconstruction { .. } => "reconstruction",
+            Kind::Probability { .. } => "probability",
+        };
+        let alert = match &contract.alert {
+            Some(limits) => AlertForm {
+                measure: "raw",
+                open: limits.open,
+                close: limits.close,
+                raised: limits.persistence.raised,
+                of: limits.persistence.of,
+            },
+            None => AlertForm {
+                measure: "tail_probability",
+                open: settings.open_tail_probability,
+                close: settings.close_tail_probability,
+                raised: settings.raised,
+                of: settings.of,
+            },
+        };
+        Ok(Self {
+            name: contract.name.to_string(),
+            version: contract.version.to_string(),
+            status: "active",
+            kind,
+            description: contract.description,
+            author: contract.author,
+            license: contract.license,
+            features: contract.features,
+            applies_to: AppliesTo { classes: contract.applies_to.classes, powertrains: contract.applies_to.powertrains },
+            alert,
+            file_bytes: source.file.len(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_described_by_its_contract() {
+        let file = include_bytes!("../../tests/models/autoencoder.onnx").as_slice();
+        let source = ModelSource { origin: "tests/models/autoencoder.onnx".into(), file: file.into() };
+        let form = ModelForm::new(&source, &SignalTable::default(), &settings::ModelAlert::default()).unwrap();
+        assert_eq!((form.name.as_str(), form.kind, form.alert.measure), ("autoencoder", "reconstruction", "tail_probability"));
+        assert!(!form.features.is_empty() && form.file_bytes == file.len());
+    }
+}
