@@ -351,6 +351,9 @@ fn a_stuck_signal_is_missing_for_models_and_a_restart_in_between_changes_no_verd
             if restart_after == Some(step) {
                 drop(fleet);
                 fleet = line.start(1, &["autoencoder"]);
+                fleet.checkpoint_all();
+                drop(fleet);
+                fleet = line.start(1, &["autoencoder"]);
             }
         }
         let states = fleet.states();
