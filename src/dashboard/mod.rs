@@ -13,6 +13,8 @@ mod live_channel_tests;
 mod live_forms;
 mod map;
 mod models;
+mod openapi;
+mod openapi_schemas;
 mod parameters;
 mod problem;
 mod quarantine;
@@ -104,6 +106,7 @@ pub fn router(parts: Parts, uplink: Router) -> Router {
         .route("/", get(assets::index))
         .route("/assets/{*path}", get(assets::asset))
         .route("/icon.svg", get(assets::asset))
+        .route("/api/openapi.json", get(openapi::show))
         .route("/health/live", get(async || Json(serde_json::json!({"live": true}))))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))

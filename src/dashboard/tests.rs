@@ -34,9 +34,9 @@ pub(super) struct Server {
     problem: Arc<Mutex<Option<String>>>,
 }
 
-struct Answer {
-    status: u16,
-    json: Value,
+pub(super) struct Answer {
+    pub status: u16,
+    pub json: Value,
     content_type: String,
     body: Vec<u8>,
 }
@@ -119,7 +119,7 @@ fn acknowledged(open_alerts: &OpenAlerts, command: &Command) -> Result<Obeyed, C
 }
 
 impl Server {
-    async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         self.get_with(path, &[]).await
     }
 
@@ -148,7 +148,7 @@ impl Server {
         tokio::task::spawn_blocking(answer).await.unwrap()
     }
 
-    async fn keeps(&self, assessment: &Assessment) {
+    pub async fn keeps(&self, assessment: &Assessment) {
         let slot = assessment.reading.vehicle_id.slot();
         let record = Record::Assessment(Box::new(assessment.clone()));
         self.archive.store(&[ArchiveRecord { slot, arrival: assessment.arrival, record }]).await.unwrap();

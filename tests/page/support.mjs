@@ -105,6 +105,8 @@ export class Screen {
     page.setDefaultTimeout(PATIENCE_MS);
     page.on("pageerror", (error) => screen.errors.push(String(error.stack)));
     page.on("console", (message) => {
+      // What the graphics driver says of its own speed is no mistake of the page.
+      if (/WebGL: INVALID/.test(message.text())) screen.errors.push(message.text());
       if (message.type() === "error" && !(screen.isServerAway && /ERR_|WebSocket/.test(message.text()))) screen.errors.push(message.text());
     });
     page.on("request", (request) => {

@@ -19,6 +19,11 @@ export function odds(probability: number): string {
   return probability > 0.5 ? "usual" : `1 in ${number(Math.round(1 / probability), 0)}`;
 }
 
+/** The same, said of readings. */
+export function oddsWords(probability: number): string {
+  return probability > 0.5 ? "usual" : `${odds(probability)} normal readings`;
+}
+
 export function ago(at: number, now: number): string {
   const seconds = Math.max(0, Math.round((now - at) / 1_000));
   return seconds < 5 ? "just now" : `${span(seconds)} ago`;

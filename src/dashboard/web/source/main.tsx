@@ -21,21 +21,18 @@ function Page() {
   return (
     <>
       <Header />
-      {view === "map" ? (
-        <main class={`console ${vehicleId ? "has-vehicle" : ""}`}>
-          <h1 class="sr-only">Fleet</h1>
-          <AlertsPanel />
-          <div class="stage">
-            <VehicleMap />
-            <Notice />
-          </div>
-          {vehicleId && <VehiclePanel key={vehicleId} id={vehicleId} alertId={alertId} />}
-        </main>
-      ) : view === "models" ? (
-        <Models />
-      ) : (
-        <Quarantine />
-      )}
+      {/* It stays while others are looked at: a map that comes back is where it was. */}
+      <main class={`console ${vehicleId ? "has-vehicle" : ""}`} hidden={view !== "map"}>
+        <h1 class="sr-only">Fleet</h1>
+        <AlertsPanel />
+        <div class="stage">
+          <VehicleMap />
+          <Notice />
+        </div>
+        {vehicleId && <VehiclePanel key={vehicleId} id={vehicleId} alertId={alertId} />}
+      </main>
+      {view === "models" && <Models />}
+      {view === "quarantine" && <Quarantine />}
       <CommandForm />
       <Help />
       <div class="toasts" role="status">

@@ -8,6 +8,7 @@ import { fragmentShader, KINDS, vertexShader } from "./vehicles_shader";
 /** Floats of one vehicle. */
 const STRIDE = 13;
 const GLIDE_S = 0.9;
+const FRAME_MS = 25;
 /** A way shorter than this on the screen is not worth drawing it sixty times. */
 const LEAST_GLIDE_PX = 2;
 /** More than this many changes are sent as one buffer. */
@@ -31,6 +32,7 @@ export class VehiclesLayer implements CustomLayerInterface {
 
   onAdd(map: MapLibre, gl: WebGL2RenderingContext): void {
     this.map = map;
+    this.uniforms.clear();
     this.program = link(gl, vertexShader, fragmentShader);
     this.buffer = gl.createBuffer();
     this.array = gl.createVertexArray();
@@ -92,7 +94,8 @@ export class VehiclesLayer implements CustomLayerInterface {
       gl.drawArrays(gl.POINTS, selected, 1);
     }
     gl.bindVertexArray(null);
-    if (performance.now() / 1_000 < this.animatesUntil) this.map.triggerRepaint();
+    // Half of the frames are enough for a few pixels of way, and leave a laptop its battery.
+    if (performance.now() / 1_000 < this.animatesUntil) setTimeout(() => this.map.triggerRepaint(), FRAME_MS);
   }
 
   /** The vehicle nearest to a place on the screen, alerts first, within reach of a pointer. */

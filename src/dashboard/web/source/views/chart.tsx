@@ -17,9 +17,12 @@ export interface Series {
   values: (number | null)[];
   /** A line across, such as the limit that was passed. */
   limit?: number | null;
-  /** Fixed ends of the scale. */
-  range?: [number, number];
-  digits?: number;
+  /** How a value is written, where not as a number with the unit. */
+  write?: (value: number) => string;
+  /** The same for the scale, in fewer letters. */
+  writeShort?: (value: number) => string;
+  /** The scale begins here. */
+  from?: number;
 }
 
 export interface Band {
@@ -56,7 +59,7 @@ export function Chart({ series, bands, span, hasTimes }: { series: Series; bands
       <figcaption>
         <span>{series.name}</span>
         <span class="chart-value">
-          {shown === null ? "–" : number(shown, series.digits)} <span class="unit">{series.unit}</span>
+          {shown === null ? "–" : series.write ? series.write(shown) : number(shown)} <span class="unit">{series.unit}</span>
         </span>
       </figcaption>
       <div class="chart-plot" ref={element} />
@@ -86,19 +89,18 @@ function options(latest: { current: { series: Series; bands: Band[]; span: [numb
       y: {
         range: (_plot, low, high) => {
           const { series } = latest.current;
-          if (series.range) return series.range;
           const limit = series.limit ?? null;
           const [from, to] = limit === null ? [low, high] : [Math.min(low, limit), Math.max(high, limit)];
           // A quiet signal stays a quiet line: no noise blown up to full height.
           const least = Math.max(Math.abs(to) * 0.04, 0.5);
           const room = Math.max((least - (to - from)) / 2, (to - from) * 0.08);
-          return [from - room, to + room];
+          return [series.from ?? from - room, to + room];
         },
       },
     },
     axes: [
       { stroke: text, font, size: hasTimes ? TIMES_HEIGHT : 0, gap: 2, ticks: { show: false }, grid: { stroke: grid, width: 1 }, space: 70, values: hasTimes ? times : (_plot, splits) => splits.map(() => "") },
-      { stroke: text, font, size: 40, gap: 4, ticks: { show: false }, grid: { stroke: grid, width: 1 }, space: 24, values: (_plot, splits) => splits.map((split) => number(split, splits.every(Number.isInteger) ? 0 : undefined)) },
+      { stroke: text, font, size: 40, gap: 4, ticks: { show: false }, grid: { stroke: grid, width: 1 }, space: 24, values: (_plot, splits) => splits.map((split) => scaleWords(latest.current.series, split, splits)) },
     ],
     series: [{}, { stroke: line, width: 1.4, points: { show: false }, spanGaps: false }],
     hooks: {
@@ -107,6 +109,10 @@ function options(latest: { current: { series: Series; bands: Band[]; span: [numb
       setCursor: [(plot) => setAt(plot.cursor.idx ?? null)],
     },
   };
+}
+
+function scaleWords(series: Series, split: number, splits: number[]): string {
+  return series.writeShort ? series.writeShort(split) : number(split, splits.every(Number.isInteger) ? 0 : undefined);
 }
 
 function times(_plot: uPlot, splits: number[]): string[] {

@@ -2,6 +2,7 @@
 import { useSignal } from "@preact/signals";
 import type { Alert, Moment } from "../live/forms";
 import { models } from "../live/models";
+import { oddsWords } from "../format";
 import { signalName } from "../words";
 import { Chart, type Band, type Series } from "./chart";
 
@@ -67,10 +68,10 @@ export function Charts({ moments, alerts, span, now, isLoading }: Properties) {
     const isRaw = model?.alert.measure === "raw";
     const [scoreTimes, values] = column((moment) => {
       const score = moment.scores.find((each) => each.model === name);
-      return isRaw ? score?.raw : score?.score;
+      return isRaw ? score?.raw : score && rarity(score.tail_probability);
     });
-    const limit = model ? (isRaw ? model.alert.open : 1 - model.alert.open) : null;
-    const own = isRaw ? { unit: "raw" } : { unit: "of 1", range: [0, 1.02] as [number, number], digits: 3 };
+    const limit = model ? (isRaw ? model.alert.open : rarity(model.alert.open)) : null;
+    const own = isRaw ? { unit: "raw score" } : { unit: "", from: 0, write: (value: number) => oddsWords(10 ** -value), writeShort: oddsShort };
     series.push({ code: `score ${name}`, name: `Score of ${name}`, times: scoreTimes, values, limit, ...own });
   }
   for (const code of shown) {
@@ -91,6 +92,17 @@ export function Charts({ moments, alerts, span, now, isLoading }: Properties) {
       )}
     </div>
   );
+}
+
+/** Calibrated scores crowd at 1; what tells them apart is how seldom they are. */
+function rarity(tailProbability: number): number {
+  return -Math.log10(Math.max(tailProbability, 1e-9));
+}
+
+/** "1 : 10k" */
+function oddsShort(value: number): string {
+  if (!Number.isInteger(value)) return "";
+  return `1:${10 ** (value % 3)}${["", "k", "M", "G"][Math.floor(value / 3)] ?? ""}`;
 }
 
 /** A gap in time is a gap in the line. */

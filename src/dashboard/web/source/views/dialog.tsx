@@ -16,9 +16,11 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
       ref={element}
       class="dialog"
       aria-label={title}
+      // Escape; `close` comes only with the next frame, and keys may come before.
+      onCancel={close}
       onClose={close}
       onClick={(event) => {
-        if (event.target === element.current) element.current?.close();
+        if (event.target === element.current) close();
       }}
     >
       <div class="dialog-body">

@@ -56,9 +56,11 @@ export function Help() {
           </dl>
         </section>
       </div>
-      <form method="dialog" class="dialog-buttons">
-        <button class="button">Close</button>
-      </form>
+      <div class="dialog-buttons">
+        <button class="button" onClick={() => (isHelpOpen.value = false)}>
+          Close
+        </button>
+      </div>
     </Dialog>
   );
 }

@@ -8,7 +8,7 @@ import { fleet } from "../live/fleet";
 import type { Vehicle } from "../live/forms";
 import { add, load, loading, moments, range, RANGES, trim } from "../live/history";
 import { inUnit, sentence, signalName, stateWords } from "../words";
-import { number, odds, score } from "../format";
+import { number, oddsWords, score } from "../format";
 import { goTo } from "../map/map";
 import { show } from "../route";
 import { AlertCard } from "./alert_card";
@@ -188,7 +188,7 @@ function ScoreFacts({ vehicle }: { vehicle: Vehicle }) {
           <meter class="score-bar" min={0} max={1} value={each.score} aria-label={`Score of ${each.model}`} />
           <span class="score-value">{score(each.score)}</span>
           <span class="score-odds quiet" title="Share of normal readings that look at least as unusual">
-            {each.tail_probability > 0.5 ? "usual" : `${odds(each.tail_probability)} normal readings`}
+            {oddsWords(each.tail_probability)}
           </span>
         </div>
       ))}
