@@ -91,13 +91,11 @@ fn form(fields: &str) -> Value {
     let (mut properties, mut required) = (Map::new(), Vec::new());
     for field in fields.split(", ") {
         let (name, kind) = field.trim().split_once(": ").expect("fields are `name: type`");
-        match name.strip_suffix('?') {
-            Some(name) => properties.insert(name.to_owned(), schema(kind)),
-            None => {
-                required.push(name);
-                properties.insert(name.to_owned(), schema(kind))
-            }
-        };
+        let optional = name.strip_suffix('?');
+        if optional.is_none() {
+            required.push(name);
+        }
+        properties.insert(optional.unwrap_or(name).to_owned(), schema(kind));
     }
     json!({"type": "object", "properties": properties, "required": required})
 }
