@@ -81,6 +81,34 @@ test-servers: ## Installs the servers that the tests start (Debian packages)
 	    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
+# The same files and seeds give the same models. Seeds from 1000 on are kept for measuring.
+TRAINED := .cache/training
+DRIVES := ../shared/data/kit_obd2
+ODOGRAPH := target/release/odograph
+
+models: build $(TRAINED)/ready ## Trains the shipped models again: real drives for one, the simulator's healthy fleets for two
+	for seed in 11 12 13 14; do \
+	    $(ODOGRAPH) simulate --vehicles 120 --every 30s --seconds 604800 --seed $$seed --faults none --start 2026-0$$((seed - 8))-02T00:00:00Z --out $(TRAINED)/healthy_$$seed.parquet; \
+	    $(ODOGRAPH) features export $(TRAINED)/healthy_$$seed.parquet --columns odograph --features @models/fleet_isolation_forest/features.json --out $(TRAINED)/features_$$seed.parquet; \
+	    $(ODOGRAPH) features export $(TRAINED)/healthy_$$seed.parquet --columns odograph --features @models/drive_window/features.json --out $(TRAINED)/window_$$seed.parquet; \
+	done
+	cd training/python; here=../../$(TRAINED); python=../../$(TRAINED)/bin/python; \
+	    $$python train_isolation_forest.py --train $$here/features_11.parquet --held-out $$here/features_1[234].parquet \
+	        --names ../../models/fleet_isolation_forest/features.json --out ../../models/fleet_isolation_forest/fleet_isolation_forest.onnx; \
+	    $$python train_window.py --train $$here/window_11.parquet --held-out $$here/window_1[234].parquet \
+	        --window ../../models/drive_window/features.json --out ../../models/drive_window/drive_window.onnx
+	for every in 1s 5s 30s; do \
+	    $(ODOGRAPH) features export $(DRIVES)/*.csv.gz --columns kit_obd2 --every $$every --features @models/drive_autoencoder/features.json --out $(TRAINED)/every_$$every.parquet; \
+	done
+	cd training/python; here=../../$(TRAINED); $$here/bin/python train_autoencoder.py --features $$here/every_1s.parquet $$here/every_5s.parquet \
+	    $$here/every_30s.parquet --out ../../models/drive_autoencoder/drive_autoencoder.onnx
+	for model in models/*/*.onnx; do $(ODOGRAPH) model check $$model; done
+
+$(TRAINED)/ready: training/python/requirements.txt
+	python3.11 -m venv $(TRAINED)
+	$(TRAINED)/bin/pip install --quiet --require-hashes -r $<
+	touch $@
+
 clean: ## Removes what was built and fetched
 	cargo clean
 	rm -rf .cache $(WEB)/node_modules $(WEB)/dist/assets $(WEB)/dist/*.gz

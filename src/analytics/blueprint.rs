@@ -73,7 +73,12 @@ impl Blueprint {
     /// With the first thing that is wrong.
     pub fn parts(&self, count: usize) -> Result<Vec<LaneParts>, BlueprintError> {
         let runtime = if self.models.is_empty() { None } else { Some(Runtime::load(&self.library)?) };
-        (0..count).map(|_| self.parts_of_one(runtime.as_ref())).collect()
+        let parts: Vec<LaneParts> = (0..count).map(|_| self.parts_of_one(runtime.as_ref())).collect::<Result<_, _>>()?;
+        // All lanes have the same models.
+        for (contract, why) in parts.first().into_iter().flat_map(|parts| parts.scoring.without_alerts()) {
+            tracing::info!(model = %contract.name, version = %contract.version, %why, "a model scores and never alerts");
+        }
+        Ok(parts)
     }
 
     fn parts_of_one(&self, runtime: Option<&Runtime>) -> Result<LaneParts, BlueprintError> {

@@ -143,6 +143,23 @@ fn a_frame_that_the_saved_state_stands_for_changes_nothing() {
 }
 
 #[test]
+fn cohorts_of_the_hour_come_back_as_they_were() {
+    let line = Line::new();
+    let mut fleet = line.start(1, &[]);
+    for hour in 0..3 {
+        let drives = |vehicle: &str, speed: f32| (0..50).map(|step| speed_of(vehicle, hour * 3_600 + step * 30, speed)).collect();
+        fleet.assess(vec![drives("truck-7", 60.0), drives("bus-1", 30.0)]);
+    }
+    let before = fleet.lanes[0].cohorts.clone();
+    assert!(before.of(None).is_some());
+    fleet.checkpoint_all();
+    fleet.assess(vec![vec![speed_of("truck-7", 2 * 3_600 + 1_600, 90.0)]]);
+    drop(fleet);
+    let again = line.start(1, &[]);
+    assert_eq!(again.lanes[0].cohorts, before, "formed once an hour, whatever came since");
+}
+
+#[test]
 fn a_checkpoint_of_an_idle_lane_is_none() {
     let line = Line::new();
     let mut fleet = line.start(1, &[]);
@@ -349,6 +366,9 @@ fn a_stuck_signal_is_missing_for_models_and_a_restart_in_between_changes_no_verd
             reading.fingerprint = reading.compute_fingerprint();
             fleet.assess(vec![vec![reading]]);
             if restart_after == Some(step) {
+                drop(fleet);
+                fleet = line.start(1, &["autoencoder"]);
+                fleet.checkpoint_all();
                 drop(fleet);
                 fleet = line.start(1, &["autoencoder"]);
             }
