@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::line::seconds_ago;
 use crate::support::{Site, odograph, wait_for};
 
-/// An alert is shown once it is durable.
-const SHOWN_WITHIN: Duration = Duration::from_secs(2);
-const ARCHIVED_WITHIN: Duration = Duration::from_secs(5);
+/// An alert is shown once it is durable; these machines are shared.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+const ARCHIVED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Half a minute apart, the last one now.
 fn overheats(readings: i64) -> String {
@@ -91,7 +91,8 @@ fn a_fence_is_put_watched_and_still_there_after_a_restart_and_a_wrong_one_change
     };
     let way = format!("[{},{},{}]", at(90, 8.39), at(60, 8.398), at(30, 8.41));
     assert_eq!(site.api().post("/api/v1/telemetry/van-1", "application/json", way.as_bytes()).status, 200);
-    let alert = wait_for("the alert", SHOWN_WITHIN, || alerts(&site, "?vehicle_id=van-1").pop());
-    assert_eq!((&alert["alert_key"], &alert["configuration"]), (&"fence:yard:enter".into(), &revision.into()));
+    let of_fence = |alert: &Value| alert["alert_key"] == "fence:yard:enter";
+    let alert = wait_for("the alert", SHOWN_WITHIN, || alerts(&site, "?vehicle_id=van-1").into_iter().find(of_fence));
+    assert_eq!(alert["configuration"], revision);
     assert!(site.stop().success());
 }
