@@ -19,6 +19,8 @@ import { VehiclesLayer } from "./vehicles_layer";
 
 setWorkerUrl(workerAddress);
 
+/** The map follows its element a little later. */
+const RESIZED_MS = 250;
 const WHOLE_WORLD: [number, number] = [8, 30];
 const EMPTY: FeatureCollection = { type: "FeatureCollection", features: [] };
 
@@ -143,7 +145,7 @@ function start(container: HTMLElement): () => void {
     effect(() => {
       const { vehicleId } = route.value;
       // Once its panel has taken its part of the width.
-      if (vehicleId && isFleetKnown.value) requestAnimationFrame(() => requestAnimationFrame(() => bringIntoView(vehicleId)));
+      if (vehicleId && isFleetKnown.value) setTimeout(() => bringIntoView(vehicleId), RESIZED_MS);
     }),
   ];
   pointer(made);

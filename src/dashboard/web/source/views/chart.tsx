@@ -94,7 +94,7 @@ function options(latest: { current: { series: Series; bands: Band[]; span: [numb
           // A quiet signal stays a quiet line: no noise blown up to full height.
           const least = Math.max(Math.abs(to) * 0.04, 0.5);
           const room = Math.max((least - (to - from)) / 2, (to - from) * 0.08);
-          return [series.from ?? from - room, to + room];
+          return [series.from ?? from - room, to + (series.writeShort ? Math.max(room, 0.6) : room)];
         },
       },
     },
