@@ -73,7 +73,7 @@ export function VehiclePanel({ id, alertId }: { id: string; alertId: string | nu
           </svg>
         </button>
       </div>
-      <div class="scrolls" tabIndex={0} aria-label={`Details of ${id}`}>
+      <div class="scrolls" role="region" tabIndex={0} aria-label={`Details of ${id}`}>
         {problem.value && !vehicle ? (
           <div class="empty">
             <strong>Nothing known of {id}</strong>
