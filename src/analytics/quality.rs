@@ -92,7 +92,7 @@ impl ClockWatch {
     }
 
     /// # Errors
-    /// [`Damaged`] where the bytes end too early.
+    /// `Damaged` where the bytes end too early.
     pub fn decode(from: &mut ByteReader<'_>) -> Result<Self, Damaged> {
         let moment = Timestamp::from_micros(from.take_i64("clock")?);
         let first_received_at = Timestamp::from_micros(from.take_i64("clock")?);

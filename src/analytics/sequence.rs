@@ -91,7 +91,7 @@ impl SequenceWatch {
     }
 
     /// # Errors
-    /// [`Damaged`] where the bytes are not what this version writes.
+    /// `Damaged` where the bytes are not what this version writes.
     pub fn decode(from: &mut ByteReader<'_>) -> Result<Self, Damaged> {
         const WHAT: &str = "sequence";
         let missing = from.take_u64(WHAT)?;

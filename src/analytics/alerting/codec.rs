@@ -25,7 +25,7 @@ impl Episodes {
     }
 
     /// # Errors
-    /// [`Damaged`] where the bytes are no episodes.
+    /// `Damaged` where the bytes are no episodes.
     pub fn decode(from: &mut ByteReader<'_>, vehicle_id: &VehicleId) -> Result<Self, Damaged> {
         let mut episodes = Self::default();
         for _ in 0..counted(from.take_u8("alert keys")?, MAX_KEYS, "alert keys")? {

@@ -74,7 +74,7 @@ impl Memberships {
     }
 
     /// # Errors
-    /// [`Damaged`] where the bytes are not what `encode` writes.
+    /// `Damaged` where the bytes are not what `encode` writes.
     pub fn decode(from: &mut ByteReader<'_>) -> Result<Self, Damaged> {
         const WHAT: &str = "fence memberships";
         let count = usize::from(from.take_u8(WHAT)?);

@@ -215,7 +215,7 @@ impl RuleMemory {
     }
 
     /// # Errors
-    /// [`Damaged`] where the bytes are no memory of rules.
+    /// `Damaged` where the bytes are no memory of rules.
     pub fn decode(from: &mut ByteReader<'_>) -> Result<Self, Damaged> {
         Self::read(from)
     }
