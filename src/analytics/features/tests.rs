@@ -188,6 +188,15 @@ fn a_signal_that_never_moved_is_measured_in_thousandths_of_its_range() {
 }
 
 #[test]
+fn a_value_is_stuck_only_for_the_time_in_which_the_vehicle_moved() {
+    let readings: Vec<_> = [(0, 50.0, 900.0), (30, 50.0, 700.0), (60, 0.0, 700.0), (90, 50.0, 700.0), (120, 60.0, 700.0)]
+        .map(|(seconds, speed, rpm)| reading_at(seconds, &[(signal::SPEED, speed), (signal::ENGINE_SPEED, rpm)]))
+        .to_vec();
+    // From 90 to 120 s; the stop at 60 s is at an end of both intervals before, and at 0 s it was another value.
+    assert_eq!(newest_row(&["engine_speed_rpm.unchanged"], &readings), [30.0]);
+}
+
+#[test]
 fn a_derived_feature_has_a_normal_too() {
     let engine = |seconds, air_flow| {
         reading_at(

@@ -207,6 +207,11 @@ fn below_the_limit_a_model_speaks_only_of_alerts_that_are_under_way() {
     let cooling = AlertKey::model("window", "cooling");
     let found = levels(&mut scoring, [0.0, 0.0, 100.0, 100.0], &[cooling.clone(), key.clone()]);
     assert_eq!(found, [(cooling, Level::Holding), (key.clone(), Level::Raised)], "one alert, the other is held");
+    let found = levels(&mut scoring, [0.0, 0.0, 100.0, 100.0], std::slice::from_ref(&AlertKey::model("window", "cooling")));
+    let raised = |found: &[(AlertKey, Level)]| {
+        found.iter().filter(|(_, level)| *level == Level::Raised).map(|(key, _)| key.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(raised(&found), std::slice::from_ref(&key), "an alert about something else does not take it over");
     let mut short = Window::default();
     short.insert(&reading_at(0, &[(signal::SPEED, 50.0)]), &WindowLimits::new(Duration::ZERO, 1 << 16));
     let claims = claims_of(&mut scoring, &short, &[key]);
