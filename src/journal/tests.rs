@@ -2,7 +2,6 @@
 
 mod checkpoints;
 mod faults;
-mod latency;
 mod power_cut;
 mod round_trip;
 mod support;

@@ -215,26 +215,6 @@ fn a_second_opening_of_the_folder_is_refused_by_name() {
 }
 
 #[test]
-fn a_second_process_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_running, _) = Running::open_real(folder.path(), &settings(64, 1_024)).unwrap();
-    let helper = ["--exact", "journal::tests::round_trip::the_second_process", "--ignored", "--nocapture"];
-    let tests = std::env::current_exe().unwrap();
-    let output = std::process::Command::new(tests).args(helper).current_dir(folder.path()).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("is in use by another odograph process"), "{said}");
-}
-
-#[test]
-#[ignore = "what a_second_process_is_refused runs in a second process"]
-fn the_second_process() {
-    let folder = Path::new(".");
-    if folder.join(crate::journal::LOCK_FILE).exists() {
-        println!("{}", Running::open_real(folder, &settings(64, 1_024)).err().unwrap());
-    }
-}
-
-#[test]
 fn settings_that_cannot_work_are_refused() {
     let disk = SimulatedDisk::default();
     assert!(matches!(Running::try_open(&disk, &settings(64, 100)), Err(JournalError::MaxTooSmall { .. })));
