@@ -143,12 +143,14 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
     let addresses = Addresses { http, mqtt: door.address() };
     upkeep(recorder, &tasks);
+    // Before anybody knows that it runs: a signal that nobody waits for kills the process.
+    let told_to_stop = told_to_stop()?;
     announce(addresses)?;
     ready(addresses, &tasks);
 
     tokio::select! {
         failed = tasks.finished() => failed?,
-        () = told_to_stop()? => {}
+        () = told_to_stop => {}
     }
     tracing::info!("stopping: what was acknowledged is being stored");
     tasks.request_stop();
