@@ -298,7 +298,7 @@ proptest! {
         order in prop::collection::vec((any::<prop::sample::Index>(), 1..50_usize), 1..8),
     ) {
         let records: Vec<ArchiveRecord> = sent.iter().map(|(vehicle, step, fingerprint)| {
-            let mut assessment = by(["a", "b", "c"][*vehicle], MIDNIGHT + step * 17_000_000);
+            let mut assessment = by(["a", "b", "c"][*vehicle], MIDNIGHT + step * 17 * MINUTE);
             assessment.reading.fingerprint = *fingerprint;
             record(&assessment)
         }).collect();
