@@ -11,4 +11,5 @@ mod line;
 mod order;
 mod quality;
 mod support;
+mod twin;
 mod ways;
