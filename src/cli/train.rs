@@ -1,23 +1,23 @@
-//! `odograph train`: a fleet's own baseline from its history, as a model file. Reads and gates the history (`source`), says what came of
-//! it; what is fitted and written, `odograph_training` knows.
+//! `odograph train`: a fleet's own baseline from its history, as a model file. Joins what reads the history (`source`), what chooses from
+//! it (`collector`) and what fits and writes (`odograph_training`), and tries the file before anybody else does.
 
+mod arguments;
+mod collector;
 mod labels;
 mod report;
 mod source;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use clap::{Args, ValueEnum};
 use odograph_training::{
-    AlertLimits, Applies, Baseline, Contract, Found, History, Kind, LINFA_VERSION, Options, Part, Persistence, Requires, SplitBy,
+    AlertLimits, Applies, Baseline, Contract, Found, History, LINFA_VERSION, Options, Part, Persistence, Requires, SplitBy,
     TrainError, Training, onnx_file,
 };
-use sha2::{Digest, Sha256};
 
 use super::features::wanted;
 use super::model::write_whole;
@@ -27,12 +27,15 @@ use crate::analytics::library::find_library;
 use crate::analytics::model::{Model, Runtime};
 use crate::analytics::rows::{FeatureRows, Wanted};
 use crate::clock;
-use crate::domain::{Label, SignalTable, Timestamp};
+use crate::configuration::sha256;
+use crate::domain::{SignalTable, Timestamp};
 use crate::settings::{Interval, Settings, Sources, signal_table};
 use crate::wire::history::{ColumnMap, ReadOptions};
 
+pub use arguments::TrainArgs;
+use collector::{Collector, Presence};
 use report::Report;
-use source::{Collector, Counts, LeftOut, hex};
+use source::{Source, Step};
 
 const SCHEMA_VERSION: u32 = 1;
 /// What the comparison of detectors on the simulator found worth looking at: mostly distances from a vehicle's own normal.
@@ -43,98 +46,22 @@ const PERSISTENCE: Persistence = Persistence { raised: 6, of: 10 };
 const TRIED_ROWS: usize = 10_000;
 /// The graph computes in f32, the fit in f64; relative to the larger of 1 and the score.
 const TRIED_TOLERANCE: f32 = 1e-3;
-
-#[derive(Debug, Clone, Args)]
-pub struct TrainArgs {
-    /// CSV, gzipped CSV or Parquet files, in the order in which their readings arrive
-    #[arg(value_name = "FILE", required_unless_present = "data", conflicts_with = "data")]
-    files: Vec<PathBuf>,
-    /// Learn from the archive in this data folder instead; periods of open and of confirmed alerts are left out
-    #[arg(long, value_name = "DIR")]
-    data: Option<String>,
-    /// First moment of the archive to learn from, RFC 3339 [default: all it has]
-    #[arg(long, value_name = "TIME", requires = "data")]
-    from: Option<Timestamp>,
-    /// Behind the last moment [default: now]
-    #[arg(long, value_name = "TIME", requires = "data")]
-    to: Option<Timestamp>,
-    /// Settings file: declared signals, where the archive is
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// What the columns of the files mean: `odograph`, `kit_obd2`, `carobd`, `envirocar`, or a TOML file
-    #[arg(long, value_name = "MAP", default_value = "odograph")]
-    columns: String,
-    /// Of every interval of this length, only the last reading of each vehicle, such as `30s`
-    #[arg(long, value_name = "INTERVAL", conflicts_with = "data")]
-    every: Option<Interval>,
-    /// What was wrong with whom and when, as `odograph simulate --labels` writes it: those readings, and two hours after, are left out. A
-    /// column `fault` of the files is heeded without it
-    #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
-    /// Names with commas between, or `@FILE`: a JSON list, or an object that has one under `features` (`odograph features list` shows all)
-    /// [default: 19 that tell faults of engine, cooling, battery, tyres and sensors]
-    #[arg(long, value_name = "LIST|@FILE")]
-    features: Option<String>,
-    /// `pca`: how far features are from moving together as usual, with the share of each as explanation. `gaussian-mixture`: how unlikely
-    /// they are among a few clouds of usual states
-    #[arg(long, value_enum, default_value_t = KindArgument::Pca)]
-    kind: KindArgument,
-    /// Principal components or clouds [default: as many components as explain 90 % of the variance; 6 clouds]
-    #[arg(long, value_name = "N")]
-    components: Option<usize>,
-    /// Classes of vehicles that the model is for, with commas between [default: all]. From an archive it learns only from these
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = label)]
-    classes: Vec<String>,
-    /// Powertrains that the model is for, with commas between [default: all]. From an archive it learns only from these
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = label)]
-    powertrains: Vec<String>,
-    /// Readings within ten minutes (or the longest window of the features) that a reading needs to be learnt from, and later to be scored
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    min_readings: usize,
-    /// Features that may be missing [default: a quarter of them]
-    #[arg(long, value_name = "N")]
-    max_missing: Option<usize>,
-    /// Longest time between two of these readings; raise it for vehicles that report seldom
-    #[arg(long, value_name = "INTERVAL", default_value = "3m")]
-    max_gap: Interval,
-    /// False alerts per 1,000 vehicle-days that the model may raise
-    #[arg(long, value_name = "N", default_value_t = 0.5, value_parser = budget)]
-    alert_budget: f64,
-    /// What the model is called [default: the name of the file without its ending]
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// Raise it with every training: alerts name the version that raised them
-    #[arg(long, value_name = "VERSION", default_value = "1")]
-    model_version: String,
-    /// One sentence for whoever meets the model later [default: what it was fitted to]
-    #[arg(long, value_name = "TEXT")]
-    description: Option<String>,
-    /// The same history and seed give the same bytes
-    #[arg(long, value_name = "K", default_value_t = 7)]
-    seed: u64,
-    /// The model file, such as models/my_fleet/my_fleet.onnx
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-    /// Print what came of it as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum KindArgument {
-    Pca,
-    GaussianMixture,
-}
+const READINGS_A_MESSAGE: u64 = 10_000;
 
 /// Everything that is known before the history is read.
 struct Plan {
     settings: Settings,
     table: Arc<SignalTable>,
     name: String,
-    features: Vec<String>,
-    requires: Requires,
+    features: Features,
     /// The finished graph is tried in it: better to know that it is missing before hours of work.
     runtime: Runtime,
+}
+
+struct Features {
+    names: Vec<String>,
+    /// Nobody named them: what the fleet does not have goes.
+    are_default: bool,
 }
 
 /// The two parts of the history.
@@ -148,18 +75,22 @@ struct Parts {
 /// Where settings, a name or the history are wrong, or nothing can be learnt from it; the file appears only when it is complete.
 pub async fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let plan = Plan::new(args)?;
+    let mut plan = Plan::new(args)?;
     let progress = super::spinner();
-    let collector = plan.collect(args, &progress).await?;
+    let source = plan.source(args).await?;
+    let features_left_out = plan.drop_what_the_fleet_lacks(&source, &progress).await?;
+    let collector = plan.collect(args, &source, &progress).await?;
+    source.close().await;
     let (left_out, vehicles) = (collector.left_out(), collector.history.vehicles());
-    let Counts { readings, sha256, .. } = collector.counts;
-    let (fitted, held_out, split_by) = collector.history.split();
+    let Collector { readings, sha256: data_sha256, history, .. } = collector;
+    let (fitted, held_out, split_by) = history.split();
     let parts = Parts { fitted, held_out, split_by };
     ensure!(!parts.fitted.rows().is_empty(), args.nothing_left(readings, &left_out));
 
-    progress.set_message(format!("fitting to {} rows of {} features", parts.fitted.rows().len(), plan.features.len()));
+    let features = &plan.features.names;
+    progress.set_message(format!("fitting to {} rows of {} features", parts.fitted.rows().len(), features.len()));
     let options = Options { kind: args.kind.into(), components: args.components, seed: args.seed };
-    let baseline = Baseline::fit(parts.fitted.rows(), &plan.features, &options).map_err(usage_or_failure)?;
+    let baseline = Baseline::fit(parts.fitted.rows(), features, &options).map_err(usage_or_failure)?;
     progress.set_message(format!("measuring on {} held-out rows", parts.held_out.rows().len()));
     let raw: Vec<f32> = parts.held_out.rows().iter().map(|row| baseline.raw(row)).collect();
     let alert = AlertLimits::find(&raw, parts.held_out.days(), PERSISTENCE, args.alert_budget / 1_000.0);
@@ -167,14 +98,14 @@ pub async fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let contract = Contract {
         name: &plan.name,
         version: &args.model_version,
-        description: &args.described(&baseline, &parts),
+        description: &args.described(&baseline, parts.fitted.vehicles()),
         author: "",
         license: "",
-        features: &plan.features,
-        requires: plan.requires.clone(),
+        features,
+        requires: args.requires(features.len()),
         applies_to: Applies { classes: args.classes.clone(), powertrains: args.powertrains.clone() },
         alert: limits,
-        training: training(args, &baseline, &parts, sha256, found),
+        training: training(args, &baseline, &parts, data_sha256, found),
     };
     let file = onnx_file(&baseline, &contract, parts.held_out.rows(), &raw)?;
     progress.set_message("trying the finished graph");
@@ -188,8 +119,9 @@ pub async fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         version: &args.model_version,
         kind: args.kind.word(),
         bytes: file.len(),
-        sha256: hex(&Sha256::digest(&file)),
-        features: plan.features.len(),
+        sha256: sha256(&file),
+        features: features.len(),
+        features_left_out: &features_left_out,
         readings,
         vehicles,
         left_out: &left_out,
@@ -214,72 +146,97 @@ impl Plan {
         let Some(name) = args.name.clone().or_else(|| Some(args.out.file_stem()?.to_string_lossy().into_owned())) else {
             return Err(usage(format!("--out {} names no file", args.out.display())).into());
         };
-        let features = match &args.features {
+        let asked = match &args.features {
             Some(given) => wanted(given, &table).map_err(|error| usage(format!("--features: {error:#}")))?,
             None => contract::Contract::read_input(&serde_json::from_str(DEFAULT_FEATURES)?, &table)?,
         };
-        let Wanted::Features(features) = features else {
-            return Err(usage(
-                "--features asks for a window; train takes features, training/python has a window model".to_owned(),
-            )
-            .into());
+        let Wanted::Features(names) = asked else {
+            let message = "--features asks for a window; train takes features, training/python has a window model";
+            return Err(usage(message.to_owned()).into());
         };
-        let max_missing = args.max_missing.unwrap_or(features.len() / 4);
-        let requires = Requires { min_readings: args.min_readings, max_missing, max_gap: args.max_gap.to_string() };
-        let library = find_library(&settings.analytics.onnxruntime);
-        let runtime =
-            Runtime::load(&library).map_err(|error| Failure { exit: Exit::DependencyDown, message: error.to_string() })?;
-        Ok(Self { settings, table, name, features, requires, runtime })
+        if names.len() < 2 {
+            return Err(usage(format!("--features names only {}; how features move together takes two or more", names[0])).into());
+        }
+        let features = Features { names, are_default: args.features.is_none() };
+        let runtime = Runtime::load(&find_library(&settings.analytics.onnxruntime))
+            .map_err(|error| Failure { exit: Exit::DependencyDown, message: error.to_string() })?;
+        Ok(Self { settings, table, name, features, runtime })
     }
 
-    async fn collect(&self, args: &TrainArgs, progress: &indicatif::ProgressBar) -> anyhow::Result<Collector> {
-        let wanted = Wanted::Features(self.features.clone());
+    async fn source<'a>(&self, args: &'a TrainArgs) -> anyhow::Result<Source<'a>> {
+        if args.data.is_some() {
+            let span = (args.from.unwrap_or_default(), args.to.unwrap_or_else(clock::now));
+            return Source::archive(&self.settings, &self.table, span).await;
+        }
+        let columns = Box::new(ColumnMap::load(&args.columns, &self.table)?);
+        let read = ReadOptions { every: args.every.map(Interval::duration), vehicle_prefix: None };
+        Ok(Source::Files { paths: &args.files, columns, table: Arc::clone(&self.table), read })
+    }
+
+    fn rows(&self, source: &Source<'_>) -> anyhow::Result<FeatureRows> {
+        let wanted = Wanted::Features(self.features.names.clone());
         let window_bytes = usize::try_from(self.settings.analytics.window_bytes.bytes()).context("window_bytes")?;
-        let requires = contract::Requires {
-            min_readings: self.requires.min_readings,
-            max_missing: self.requires.max_missing,
-            max_gap: Some(args.max_gap.duration()),
-        };
-        let rows = FeatureRows::new(&wanted, &self.table, window_bytes)?.requiring(requires);
-        let mut collector = Collector::new(rows, History::new(self.features.len(), args.seed));
+        Ok(FeatureRows::new(&wanted, &self.table, window_bytes)?.knowing(source.records()))
+    }
+
+    /// Of the default features; what a person named is wanted. Returns the names that went.
+    async fn drop_what_the_fleet_lacks(
+        &mut self,
+        source: &Source<'_>,
+        progress: &indicatif::ProgressBar,
+    ) -> anyhow::Result<Vec<String>> {
+        if !self.features.are_default {
+            return Ok(Vec::new());
+        }
+        progress.set_message("looking which of the default features there are");
+        let mut presence = Presence::new(self.rows(source)?, self.features.names.len());
+        source
+            .read(|step| match step {
+                Step::Reading { reading, .. } if presence.take(reading) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            })
+            .await?;
+        let seen = presence.seen();
+        let with_seen = std::mem::take(&mut self.features.names).into_iter().zip(seen);
+        let (kept, gone): (Vec<_>, Vec<_>) = with_seen.partition(|(_, seen)| *seen);
+        let names = |pairs: Vec<(String, bool)>| pairs.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        self.features.names = names(kept);
+        ensure!(
+            self.features.names.len() > 1,
+            "the history has hardly any of the default features; name others with --features (`odograph features list` shows all)"
+        );
+        Ok(names(gone))
+    }
+
+    async fn collect(
+        &self,
+        args: &TrainArgs,
+        source: &Source<'_>,
+        progress: &indicatif::ProgressBar,
+    ) -> anyhow::Result<Collector> {
+        let Requires { min_readings, max_missing, .. } = args.requires(self.features.names.len());
+        let requires = contract::Requires { min_readings, max_missing, max_gap: Some(args.max_gap.duration()) };
+        let history = History::new(self.features.names.len(), args.seed);
+        let mut collector = Collector::new(self.rows(source)?.requiring(requires), history);
         if let Some(labels) = &args.labels {
             collector.illnesses.read_labels(labels)?;
         }
+        source.add_alerts(&mut collector.illnesses).await?;
         if args.data.is_some() {
-            let selector = contract::Selector { classes: args.classes.clone(), powertrains: args.powertrains.clone() };
-            let span = (args.from.unwrap_or_default(), args.to.unwrap_or_else(clock::now));
-            let told = |readings| progress.set_message(format!("{readings} readings"));
-            return collector.read_archive(&self.settings, &self.table, selector, span, told).await;
+            // Files do not say what a vehicle is.
+            collector.selector = contract::Selector { classes: args.classes.clone(), powertrains: args.powertrains.clone() };
+            collector.records = source.records();
         }
-        let columns = ColumnMap::load(&args.columns, &self.table)?;
-        let read = ReadOptions { every: args.every.map(Interval::duration), vehicle_prefix: None };
-        for path in &args.files {
-            let told = |readings| progress.set_message(format!("{}: {readings} readings so far", path.display()));
-            collector.read_file(path, &columns, (&self.table, &read), told)?;
-        }
+        source
+            .read(|step| {
+                collector.take(&step);
+                if collector.readings.is_multiple_of(READINGS_A_MESSAGE) {
+                    progress.set_message(format!("{} readings", collector.readings));
+                }
+                ControlFlow::Continue(())
+            })
+            .await?;
         Ok(collector)
-    }
-}
-
-impl TrainArgs {
-    fn nothing_left(&self, readings: u64, left_out: &LeftOut) -> String {
-        let reasons: Vec<String> = left_out.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        format!(
-            "of {readings} readings none is left to learn from: {}. --min-readings {}, --max-missing and --max-gap {} say what a reading needs",
-            if reasons.is_empty() { "there were none".to_owned() } else { reasons.join(", ") },
-            self.min_readings,
-            self.max_gap
-        )
-    }
-
-    fn described(&self, baseline: &Baseline, parts: &Parts) -> String {
-        self.description.clone().unwrap_or_else(|| {
-            let what = match self.kind {
-                KindArgument::Pca => "principal components: how far features are from moving together as usual",
-                KindArgument::GaussianMixture => "clouds of usual states: how unlikely a state is",
-            };
-            format!("{} {what}. Fitted to {} vehicles of this fleet.", baseline.components(), parts.fitted.vehicles())
-        })
     }
 }
 
@@ -335,32 +292,5 @@ fn usage_or_failure(error: TrainError) -> anyhow::Error {
     match error {
         TrainError::Components { .. } => usage(format!("--components: {error}")).into(),
         _ => error.into(),
-    }
-}
-
-fn label(text: &str) -> Result<String, String> {
-    Label::new(text).map(|label| label.as_str().to_owned()).map_err(|error| error.to_string())
-}
-
-fn budget(text: &str) -> Result<f64, String> {
-    let given: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
-    if given > 0.0 && given < 1_000.0 { Ok(given) } else { Err("must be above 0 and below 1000".to_owned()) }
-}
-
-impl KindArgument {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Pca => "pca",
-            Self::GaussianMixture => "gaussian-mixture",
-        }
-    }
-}
-
-impl From<KindArgument> for Kind {
-    fn from(argument: KindArgument) -> Self {
-        match argument {
-            KindArgument::Pca => Self::Pca,
-            KindArgument::GaussianMixture => Self::GaussianMixture,
-        }
     }
 }

@@ -11,4 +11,5 @@ mod line;
 mod order;
 mod quality;
 mod support;
+mod train;
 mod ways;

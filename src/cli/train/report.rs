@@ -5,7 +5,7 @@ use std::path::Path;
 use odograph_training::{AlertLimits, FEWEST_DAYS, Training};
 use serde::Serialize;
 
-use super::source::LeftOut;
+use super::collector::LeftOut;
 
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
@@ -17,6 +17,8 @@ pub struct Report<'a> {
     pub bytes: usize,
     pub sha256: String,
     pub features: usize,
+    /// Default ones that the history does not have.
+    pub features_left_out: &'a [String],
     pub readings: u64,
     /// With readings that were learnt from or measured on.
     pub vehicles: usize,
@@ -37,6 +39,9 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// Data to stdout; what was left out and why there are no alert limits to stderr.
     pub fn print(&self, as_json: bool) -> anyhow::Result<()> {
+        if !self.features_left_out.is_empty() {
+            eprintln!("left out: features that the history does not have, {}", self.features_left_out.join(", "));
+        }
         for (reason, count) in self.left_out {
             eprintln!("left out: {count} readings, {reason}");
         }

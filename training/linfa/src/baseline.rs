@@ -162,7 +162,8 @@ mod tests {
     /// Four features; the third is the sum of the first two, the fourth hardly moves.
     fn values(rows: usize) -> Vec<f32> {
         let row = |step: usize| {
-            let (a, b) = ((step as f32 * 0.37).sin() * 20.0 + 80.0, (step as f32 * 0.11).cos() * 3.0);
+            let time = as_f32(as_f64(step));
+            let (a, b) = ((time * 0.37).sin() * 20.0 + 80.0, (time * 0.11).cos() * 3.0);
             [a, b, a + b, if step.is_multiple_of(50) { 1.0 } else { 0.0 }]
         };
         (0..rows).flat_map(row).collect()

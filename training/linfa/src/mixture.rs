@@ -111,9 +111,9 @@ mod tests {
         let mixture = Mixture::fit(&two_clouds(4_000), 2, 7).unwrap();
         let first = usize::from(mixture.means[[0, 0]] > 0.0);
         for (cloud, component) in [(0, first), (1, 1 - first)] {
-            for column in 0..2 {
+            for (column, centre) in CENTRES[cloud].into_iter().enumerate() {
                 let found = mixture.means[[component, column]];
-                assert!((found - CENTRES[cloud][column]).abs() < 0.1, "cloud {cloud}: {:?}", mixture.means);
+                assert!((found - centre).abs() < 0.1, "cloud {cloud}: {:?}", mixture.means);
                 let width = mixture.factors[component][[column, column]].recip();
                 assert!((width - WIDTHS[cloud]).abs() < 0.06, "cloud {cloud}: {width}");
             }

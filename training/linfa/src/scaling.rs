@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_few_wild_values_leave_the_scale_alone() {
-        let mut values: Vec<f32> = (0..1_000).map(|step| 90.0 + (step % 11) as f32).collect();
+        let mut values: Vec<f32> = (0..1_000_u16).map(|step| 90.0 + f32::from(step % 11)).collect();
         values[..10].fill(-40.0);
         values[10..20].fill(f32::NAN);
         let scaling = Scaling::fit(Rows::new(&values, 1), &["coolant".to_owned()]).unwrap();
