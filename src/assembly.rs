@@ -41,8 +41,13 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Readings of one lane step.
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 /// Models that are part of the binary; they score where the settings name none.
-const SHIPPED_MODELS: &[(&str, &[u8])] =
-    &[("models/drive_autoencoder/drive_autoencoder.onnx", include_bytes!("../models/drive_autoencoder/drive_autoencoder.onnx"))];
+const SHIPPED_MODELS: &[(&str, &[u8])] = &[
+    (
+        "models/fleet_isolation_forest/fleet_isolation_forest.onnx",
+        include_bytes!("../models/fleet_isolation_forest/fleet_isolation_forest.onnx"),
+    ),
+    ("models/drive_window/drive_window.onnx", include_bytes!("../models/drive_window/drive_window.onnx")),
+];
 /// In `analytics.models`: score nothing.
 const NO_MODEL: &str = "none";
 

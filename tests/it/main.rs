@@ -12,4 +12,5 @@ mod order;
 mod quality;
 mod support;
 mod train;
+mod twin;
 mod ways;

@@ -87,7 +87,14 @@ mod tests {
     async fn a_walk_meets_every_reading_of_its_span_once_and_each_vehicle_in_order() {
         let (_folder, archive) = an_archive().await;
         let seconds = |seconds: i64| MIDNIGHT + seconds * 1_000_000;
-        let all: Vec<_> = (0..120).flat_map(|step| ["b", "a", "c"].map(|id| by(id, seconds(step * 7)))).collect();
+        let mut all: Vec<_> = (0..120).flat_map(|step| ["b", "a", "c"].map(|id| by(id, seconds(step * 7)))).collect();
+        // Some moments have two readings, so that a page may end between them.
+        let second = |one: &Assessment| {
+            let mut second = one.clone();
+            second.reading.fingerprint ^= 1 << 40;
+            second
+        };
+        all.extend(all.iter().step_by(2).map(second).collect::<Vec<_>>());
         archive.store(&all.iter().map(record).collect::<Vec<_>>()).await.unwrap();
         let (from, to) = (seconds(70), seconds(700));
         let mut walk = Walk::new(Timestamp::from_micros(from), Timestamp::from_micros(to));

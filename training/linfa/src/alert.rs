@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn beyond_the_days_the_tail_says_what_python_says() {
-        // alert_limits.limit_for(-np.log(1 - (np.arange(400) + 0.5) / 400), 0.0005) in training/python.
+        // What `limit_for` of training/python/alert_limits.py gives for the same numbers.
         let maxima: Vec<f64> = (0..400).map(|day| -(1.0 - (f64::from(day) + 0.5) / 400.0).ln()).collect();
         let (open, is_extrapolated) = limit(&maxima, 0.0005).unwrap();
         assert!(is_extrapolated);
