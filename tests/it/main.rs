@@ -11,5 +11,6 @@ mod line;
 mod order;
 mod quality;
 mod support;
+mod train;
 mod twin;
 mod ways;

@@ -46,8 +46,12 @@ impl Site {
 
     /// Starts the service on what is in the folder.
     pub fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    pub fn restart_with(&mut self, arguments: &[&str]) {
         assert!(self.service.is_none(), "it runs already");
-        match self.try_start(&[]) {
+        match self.try_start(arguments) {
             Ok(service) => self.service = Some(service),
             Err(error) => panic!("{error}"),
         }
