@@ -9,6 +9,7 @@ mod columns;
 mod configurations;
 mod history;
 mod insert;
+mod inspection;
 mod known;
 mod quarantine;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use crate::domain::SignalTable;
 
 pub use self::alert_questions::{AlertCursor, AlertHistory, AlertsPage, AlertsQuery};
 pub use self::configurations::StoredConfiguration;
+pub use self::inspection::{ArchiveInspection, inspect};
 pub use self::history::{ReadingCursor, ReadingsPage, ReadingsQuery};
 pub use self::quarantine::{ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
 pub use self::store::{ArchiveRecord, Stored};
