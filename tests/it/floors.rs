@@ -50,6 +50,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rstar", &["domain/fence", "analytics/fences"]),
     ("robust", &["domain/fence/plane"]),
     ("axum", &["dashboard/", "ingest/uplink", "assembly"]),
+    ("utoipa", &["dashboard/", "ingest/", "wire/schemas", "domain/quality", "domain/vehicle_record"]),
+    ("utoipa_axum", &["dashboard/", "ingest/uplink"]),
 ];
 
 struct Source {
