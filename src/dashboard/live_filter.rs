@@ -64,9 +64,10 @@ impl Filter {
 impl BoundingBox {
     fn contains(&self, position: &Position) -> bool {
         let (latitude, longitude) = (position.latitude(), position.longitude());
-        let is_between = match self.west <= self.east {
-            true => (self.west..=self.east).contains(&longitude),
-            false => longitude >= self.west || longitude <= self.east,
+        let is_between = if self.west <= self.east {
+            (self.west..=self.east).contains(&longitude)
+        } else {
+            longitude >= self.west || longitude <= self.east
         };
         is_between && (self.south..=self.north).contains(&latitude)
     }

@@ -11,7 +11,7 @@ use super::forms::VehicleForm;
 use super::problem::Problem;
 use crate::domain::{Alert, AlertEvent, Assessment, SignalTable, Timestamp, VehicleState, signal};
 use crate::fleet::Vehicle;
-use crate::settings;
+use crate::settings::{self, Interval};
 use crate::wire::live;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Said<'_> {
 
 /// Silence that makes a vehicle stale, then offline.
 pub fn limits(settings: &settings::Fleet) -> [std::time::Duration; 2] {
-    [settings.stale_after, settings.offline_after].map(|after| after.duration())
+    [settings.stale_after, settings.offline_after].map(Interval::duration)
 }
 
 /// What stands where in a row. Times are milliseconds since 1970; null: not known.

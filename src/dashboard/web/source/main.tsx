@@ -55,7 +55,7 @@ function Notice() {
   if (state === "lost") {
     return (
       <div class="notice notice-lost" role="alert">
-        <strong>Odograph does not answer.</strong> What you see is as it was; the page reconnects by itself.
+        <strong>Odograph does not answer.</strong> {isFleetKnown.value ? "What you see is as it was; the page reconnects by itself." : "The page tries again by itself."}
       </div>
     );
   }
