@@ -125,10 +125,10 @@ mod tests {
         let mixture = Mixture::fit(&two_clouds(4_000), 1, 7).unwrap();
         let (mean, factor) = (mixture.means.row(0), &mixture.factors[0]);
         let precision = factor.dot(&factor.t());
-        let difference = ndarray::array![40.0, -9.0] - mean;
+        let difference = ndarray::array![400.0, -90.0] - mean;
         let determinant = precision[[0, 0]].mul_add(precision[[1, 1]], -(precision[[0, 1]] * precision[[1, 0]]));
         let expected = 0.5 * difference.dot(&precision).dot(&difference) - 0.5 * determinant.ln() + (2.0 * PI).ln();
-        let found = mixture.negative_log_likelihood(&[40.0, -9.0]);
+        let found = mixture.negative_log_likelihood(&[400.0, -90.0]);
         assert!((found - expected).abs() < 1e-9 * expected, "{found} is not {expected}");
     }
 
