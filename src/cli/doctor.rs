@@ -67,10 +67,11 @@ pub fn run(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
         flags: flags.into_iter().flatten().collect(),
     };
     let mut delivery_class = None;
-    let findings = match Settings::load(&sources) {
+    let findings: Vec<Finding> = match Settings::load(&sources) {
         Err(error) => error.mistakes.into_iter().map(|mistake| mistaken(mistake.place, mistake.problem)).collect(),
         Ok(settings) => {
-            let place = arguments.config.as_ref().map_or("defaults and environment".to_owned(), |path| path.display().to_string());
+            let place =
+                arguments.config.as_ref().map_or("defaults and environment".to_owned(), |path| path.display().to_string());
             let is_running = disk::is_running(&settings);
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let patient = Patient { settings, config: arguments.config.clone(), is_running, runtime };
@@ -79,7 +80,6 @@ pub fn run(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
             std::iter::once(first).chain(CHECKS.iter().flat_map(|check| check(&patient))).collect()
         }
     };
-    let findings: Vec<Finding> = findings;
     let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
     let text = if arguments.json {
         let report = json!({

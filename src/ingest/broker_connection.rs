@@ -65,7 +65,11 @@ pub(super) struct Writer {
 }
 
 /// Connects, and returns once the broker has agreed. Its answer says whether it kept a session for us, and its limits.
-pub(super) async fn open(address: &str, connect: &Connect, login: Option<&Login>) -> Result<(Reader, Writer, ConnAck), BrokerError> {
+pub(super) async fn open(
+    address: &str,
+    connect: &Connect,
+    login: Option<&Login>,
+) -> Result<(Reader, Writer, ConnAck), BrokerError> {
     let handshake = async {
         let socket = TcpStream::connect(address).await?;
         // An acknowledgement must not wait for the one before it.

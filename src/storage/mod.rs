@@ -8,8 +8,8 @@ mod vehicle_register;
 
 pub use error::ArchiveError;
 pub use sqlite::{
-    AlertCursor, AlertHistory, AlertsPage, AlertsQuery, ArchiveInspection, ArchiveRecord, ExportedPayload, QuarantineCursor, QuarantinePage,
-    QuarantineQuery, QuarantinedMessage, ReadingCursor, ReadingsPage, ReadingsQuery, SqliteArchive, Stored, StoredConfiguration,
-    Walk, file_of, inspect,
+    AlertCursor, AlertHistory, AlertsPage, AlertsQuery, ArchiveInspection, ArchiveRecord, ExportedPayload, QuarantineCursor,
+    QuarantinePage, QuarantineQuery, QuarantinedMessage, ReadingCursor, ReadingsPage, ReadingsQuery, SqliteArchive, Stored,
+    StoredConfiguration, Walk, file_of, inspect,
 };
 pub use vehicle_register::{CsvError, RegisterError, VehicleRegister, read_vehicles_csv};

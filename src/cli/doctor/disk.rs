@@ -68,12 +68,8 @@ pub fn journal_space(patient: &Patient) -> Vec<Finding> {
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let used = bytes_below(&patient.settings.data.join("journal"));
     let mebibytes = |bytes: u64| bytes >> 20;
-    let what = format!(
-        "{} MiB are free, the journal has {} MiB and may grow to {}",
-        mebibytes(free),
-        mebibytes(used),
-        settings.max
-    );
+    let what =
+        format!("{} MiB are free, the journal has {} MiB and may grow to {}", mebibytes(free), mebibytes(used), settings.max);
     // The next segment is made before the last one is full.
     if free < 2 * settings.segment.bytes() {
         return vec![

@@ -1,5 +1,7 @@
 //! One thing that `odograph doctor` found: verdict, where, what, why, what next; and how secrets stay out of it.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -65,7 +67,7 @@ impl Finding {
         let mut text = format!("{verdict:<8} {:<12} {}: {}\n", self.check, self.place, self.what);
         for (label, words) in [("why", &self.why), ("next", &self.next)] {
             if let Some(words) = words {
-                text.push_str(&format!("{:<22}{label}: {words}\n", ""));
+                let _never_fails = writeln!(text, "{:<22}{label}: {words}", "");
             }
         }
         text

@@ -94,7 +94,8 @@ pub fn broker(patient: &Patient) -> Vec<Finding> {
     let mode = std::fs::metadata(&settings.password_file).map(|metadata| metadata.permissions().mode());
     if mode.is_ok_and(|mode| mode & 0o007 != 0) {
         let file = settings.password_file.display().to_string();
-        findings.push(Finding::warning("broker", file.clone(), "every user may read the password").next(format!("chmod 640 {file}")));
+        findings
+            .push(Finding::warning("broker", file.clone(), "every user may read the password").next(format!("chmod 640 {file}")));
     }
     match patient.runtime.block_on(inspect(settings)) {
         Err(InspectionError::Settings(error)) => {
@@ -137,7 +138,11 @@ fn judge(patient: &Patient, place: &str, limits: &BrokerLimits) -> Vec<Finding> 
     }
     if limits.session_expiry < limits.asked_session_expiry {
         let hours = |duration: Duration| duration.as_secs() / 3_600;
-        let what = format!("it keeps sessions {} h, {} h are asked for", hours(limits.session_expiry), hours(limits.asked_session_expiry));
+        let what = format!(
+            "it keeps sessions {} h, {} h are asked for",
+            hours(limits.session_expiry),
+            hours(limits.asked_session_expiry)
+        );
         findings.push(
             Finding::warning("broker", place, what)
                 .because("a service that is away longer loses what came meanwhile")
@@ -155,7 +160,11 @@ fn judge(patient: &Patient, place: &str, limits: &BrokerLimits) -> Vec<Finding> 
     let broken = [
         (limits.maximum_qos == 0, "it has no QoS 1", "nothing it takes is ever sent twice, so a crash loses readings"),
         (!limits.wildcards, "it has no wildcard subscriptions", "the subscription has a + in it"),
-        (!settings.share_group.is_empty() && !limits.shared_subscriptions, "it has no shared subscriptions", "`broker.share_group` is set"),
+        (
+            !settings.share_group.is_empty() && !limits.shared_subscriptions,
+            "it has no shared subscriptions",
+            "`broker.share_group` is set",
+        ),
     ];
     let broken = broken.into_iter().filter(|(is_so, ..)| *is_so);
     findings.extend(broken.map(|(_, what, why)| Finding::failed("broker", place, what).because(why).next("use another broker")));

@@ -41,8 +41,8 @@ use crate::domain::SignalTable;
 
 pub use self::alert_questions::{AlertCursor, AlertHistory, AlertsPage, AlertsQuery};
 pub use self::configurations::StoredConfiguration;
-pub use self::inspection::{ArchiveInspection, inspect};
 pub use self::history::{ReadingCursor, ReadingsPage, ReadingsQuery};
+pub use self::inspection::{ArchiveInspection, inspect};
 pub use self::quarantine::{ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
 pub use self::store::{ArchiveRecord, Stored};
 pub use self::walk::Walk;
