@@ -1,8 +1,9 @@
 //! The archive as one SQLite file: one writer, readers that never wait for it.
 //!
 //! `columns` says how a reading becomes a row and back, `insert` binds many rows at once, `store` is the transaction of a batch,
-//! `history` and `quarantine` answer questions, `retention` forgets.
+//! `history`, `alert_questions` and `quarantine` answer questions, `retention` forgets.
 
+mod alert_questions;
 mod alerts;
 mod columns;
 mod configurations;
@@ -10,6 +11,8 @@ mod history;
 mod insert;
 mod known;
 mod quarantine;
+#[cfg(test)]
+mod quarantine_tests;
 mod retention;
 mod row;
 mod store;
@@ -35,7 +38,7 @@ use self::known::Known;
 use super::error::ArchiveError;
 use crate::domain::SignalTable;
 
-pub use self::alerts::{AlertCursor, AlertHistory, AlertsPage, AlertsQuery};
+pub use self::alert_questions::{AlertCursor, AlertHistory, AlertsPage, AlertsQuery};
 pub use self::configurations::StoredConfiguration;
 pub use self::history::{ReadingCursor, ReadingsPage, ReadingsQuery};
 pub use self::quarantine::{ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
