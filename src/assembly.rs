@@ -32,7 +32,7 @@ use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
 use crate::simulator::roads::Roads;
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
-use crate::storage::{SqliteArchive, VehicleRegister, file_of, retention};
+use crate::storage::{self, ArchiveAddress, SharedArchive, VehicleRegister, retention};
 use crate::tasks::Tasks;
 use crate::wire::geojson;
 
@@ -68,7 +68,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let (journal, recovery) =
         tokio::task::block_in_place(|| Journal::open(&settings.data.join("journal"), &settings.journal, &tasks))?;
     let monitor = journal.monitor();
-    let archive = SqliteArchive::open(&file_of(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
+    let archive = storage::open(ArchiveAddress::read(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
     let register = VehicleRegister::open(archive.clone()).await?;
     let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
     start_retention(&archive, settings.ingest.retention.duration(), &tasks);
@@ -164,7 +164,7 @@ fn install_recorder() -> anyhow::Result<PrometheusHandle> {
     Ok(PrometheusBuilder::new().set_buckets_for_metric(batches, BATCH_BUCKETS)?.install_recorder()?)
 }
 
-fn start_retention(archive: &SqliteArchive, keep: Duration, tasks: &Tasks) {
+fn start_retention(archive: &SharedArchive, keep: Duration, tasks: &Tasks) {
     let (archive, stop) = (archive.clone(), tasks.stop());
     tasks.spawn("retention", async move {
         retention::run(archive, keep, stop).await;
@@ -183,7 +183,7 @@ fn recall(fleet: Fleet, tasks: &Tasks) {
 
 fn start_archive_writer(
     journal: &Journal,
-    archive: &SqliteArchive,
+    archive: &SharedArchive,
     table: &Arc<SignalTable>,
     settings: &Settings,
     tasks: &Tasks,

@@ -11,11 +11,14 @@ mod simulate;
 mod what_if;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::domain::SignalTable;
 use crate::journal::JournalError;
 use crate::settings::{Settings, SettingsError, Sources};
+use crate::storage::{self, ArchiveAddress, ArchiveError, SharedArchive};
 
 /// Fleet telemetry with in-process anomaly scoring
 #[derive(Debug, Parser)]
@@ -91,6 +94,19 @@ impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Self {
         Self { exit: Exit::Settings, message: error.to_string() }
     }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        let exit = if matches!(error, ArchiveError::Address { .. }) { Exit::Settings } else { Exit::DependencyDown };
+        Self { exit, message: error.to_string() }
+    }
+}
+
+/// The archive of a deployment, for a command that only reads it.
+async fn archive(settings: &Settings, table: Arc<SignalTable>) -> Result<SharedArchive, Failure> {
+    let address = ArchiveAddress::read(&settings.archive.url, &settings.data)?;
+    Ok(storage::open_existing(address, table).await?)
 }
 
 /// Parses, runs, and turns an error into a message and an exit code. Usage errors exit with 2.

@@ -16,7 +16,7 @@ use crate::analytics::rules::Rules;
 use crate::dashboard::FencesRefused;
 use crate::domain::{Fence, SignalTable, Timestamp};
 use crate::settings::{self, SignalSetting, signal_table};
-use crate::storage::SqliteArchive;
+use crate::storage::SharedArchive;
 use crate::wire::geojson;
 
 /// Read by every later version: fields are added, never renamed.
@@ -54,21 +54,21 @@ impl Configuration {
     }
 
     /// Its revision: the one in force, where nothing changed.
-    pub async fn keep(&self, models: &[ModelSource], archive: &SqliteArchive, at: Timestamp) -> anyhow::Result<u64> {
+    pub async fn keep(&self, models: &[ModelSource], archive: &SharedArchive, at: Timestamp) -> anyhow::Result<u64> {
         for (model, reference) in models.iter().zip(&self.models) {
             archive.put_model_file(&reference.sha256, &model.file).await?;
         }
         Ok(archive.put_configuration(&serde_json::to_string(self)?, at).await?)
     }
 
-    pub async fn load(revision: u64, archive: &SqliteArchive) -> anyhow::Result<Self> {
+    pub async fn load(revision: u64, archive: &SharedArchive) -> anyhow::Result<Self> {
         let stored = archive.configuration(revision).await?;
         let stored = stored.with_context(|| format!("the archive has no configuration of revision {revision}"))?;
         serde_json::from_str(&stored.content).with_context(|| format!("configuration {revision} cannot be read"))
     }
 
     /// What lanes were made of when it was in force.
-    pub async fn blueprint(&self, revision: u64, archive: &SqliteArchive, library: PathBuf) -> anyhow::Result<Blueprint> {
+    pub async fn blueprint(&self, revision: u64, archive: &SharedArchive, library: PathBuf) -> anyhow::Result<Blueprint> {
         let mut models = Vec::with_capacity(self.models.len());
         for reference in &self.models {
             let file = archive.model_file(&reference.sha256).await?;
@@ -110,7 +110,7 @@ fn sha256(file: &[u8]) -> String {
 }
 
 /// The fences of the settings; where they name no file, those that were in force last.
-pub async fn fences_at_start(settings: &settings::Fences, archive: &SqliteArchive) -> anyhow::Result<Vec<Fence>> {
+pub async fn fences_at_start(settings: &settings::Fences, archive: &SharedArchive) -> anyhow::Result<Vec<Fence>> {
     if settings.files.is_empty() {
         let Some(newest) = archive.newest_configuration().await? else { return Ok(Vec::new()) };
         return serde_json::from_str::<Configuration>(&newest.content)?.fences();
@@ -125,7 +125,7 @@ pub struct InForce(Arc<Inner>);
 struct Inner {
     state: tokio::sync::Mutex<Configuration>,
     models: Vec<ModelSource>,
-    archive: SqliteArchive,
+    archive: SharedArchive,
     lanes: LaneInlet,
     /// Settings that name files would bring theirs back with the next start.
     fences_are_files: bool,
@@ -136,7 +136,7 @@ impl InForce {
     pub fn new(
         configuration: Configuration,
         models: Vec<ModelSource>,
-        archive: SqliteArchive,
+        archive: SharedArchive,
         lanes: LaneInlet,
         fences_are_files: bool,
     ) -> Self {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::intake::{Intake, Message, NotPromised, Pending};
 use crate::clock;
 use crate::domain::{Reason, Source};
-use crate::storage::{ArchiveError, QuarantineCursor, QuarantineQuery, QuarantinedMessage, SqliteArchive};
+use crate::storage::{ArchiveError, QuarantineCursor, QuarantineQuery, QuarantinedMessage, SharedArchive};
 
 /// Messages of one call, 64 KiB each at most.
 pub const MOST_MESSAGES: u32 = 500;
@@ -21,7 +21,7 @@ const AT_ONCE: usize = 100;
 #[derive(Clone)]
 pub struct QuarantineReplay {
     intake: Arc<Intake>,
-    archive: SqliteArchive,
+    archive: SharedArchive,
 }
 
 /// Which messages.
@@ -62,7 +62,7 @@ pub enum ReplayError {
 
 impl QuarantineReplay {
     #[must_use]
-    pub const fn new(intake: Arc<Intake>, archive: SqliteArchive) -> Self {
+    pub const fn new(intake: Arc<Intake>, archive: SharedArchive) -> Self {
         Self { intake, archive }
     }
 

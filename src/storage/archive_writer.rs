@@ -9,7 +9,7 @@ use rand::RngExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::{ArchiveError, ArchiveRecord, SqliteArchive, Stored};
+use super::{ArchiveError, ArchiveRecord, SharedArchive, Stored};
 use crate::domain::{MAX_KEPT_PAYLOAD_BYTES, Quarantined, Reason, SignalTable, Source, Timestamp};
 use crate::journal::{Frame, JournalError, More, Position, Reader};
 use crate::wire::record::{Record, decode_record};
@@ -33,7 +33,7 @@ pub struct ArchiveWriter {
     pub reader: Reader,
     /// Closed once the journal takes nothing more.
     pub durable: watch::Receiver<Position>,
-    pub archive: SqliteArchive,
+    pub archive: SharedArchive,
     pub table: Arc<SignalTable>,
     pub settings: settings::Archive,
     pub health: ArchiveHealth,

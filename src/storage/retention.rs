@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ArchiveError, SqliteArchive};
+use super::{ArchiveError, SharedArchive};
 use crate::clock;
 use crate::domain::Timestamp;
 use crate::tasks::Stop;
@@ -15,11 +15,11 @@ const ROWS_PER_STEP: u32 = 500;
 const PAUSE_PER_STEP: u32 = 4;
 
 /// Runs until it is told to stop.
-pub async fn run(archive: SqliteArchive, keep: Duration, mut stop: Stop) {
+pub async fn run(archive: SharedArchive, keep: Duration, mut stop: Stop) {
     loop {
         let oldest = clock::now().minus(keep);
         let forgotten = tokio::select! {
-            forgotten = forget(&archive, oldest) => forgotten,
+            forgotten = keep_up(&archive, oldest) => forgotten,
             () = stop.requested() => return,
         };
         match forgotten {
@@ -34,8 +34,14 @@ pub async fn run(archive: SqliteArchive, keep: Duration, mut stop: Stop) {
     }
 }
 
+/// Makes room for what comes, then [`forget`].
+async fn keep_up(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
+    archive.prepare(clock::now()).await?;
+    forget(archive, oldest).await
+}
+
 /// Deletes everything recorded before `oldest`, and returns how many readings that were.
-async fn forget(archive: &SqliteArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
+async fn forget(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
     let mut readings = 0;
     loop {
         let started = Instant::now();
@@ -47,7 +53,7 @@ async fn forget(archive: &SqliteArchive, oldest: Timestamp) -> Result<u64, Archi
         tokio::time::sleep(started.elapsed() * PAUSE_PER_STEP).await;
     }
     if readings > 0 {
-        archive.forget_hours(oldest).await?;
+        archive.forget_times(oldest).await?;
     }
     archive.forget_quarantined(oldest).await?;
     archive.forget_alerts(oldest).await?;

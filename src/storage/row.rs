@@ -20,11 +20,22 @@ pub(super) fn columns() -> impl Iterator<Item = &'static str> {
 /// Takes the values of a row one after another, as the archive at hand keeps them.
 pub(super) trait Cells {
     fn integer(&mut self) -> Result<Option<i64>, ArchiveError>;
-    fn time(&mut self) -> Result<Timestamp, ArchiveError>;
+    fn maybe_time(&mut self) -> Result<Option<Timestamp>, ArchiveError>;
+    fn flag(&mut self) -> Result<bool, ArchiveError>;
     fn single(&mut self) -> Result<Option<f32>, ArchiveError>;
     fn double(&mut self) -> Result<Option<f64>, ArchiveError>;
     /// Text, or JSON as text.
     fn text(&mut self) -> Result<Option<&str>, ArchiveError>;
+
+    fn time(&mut self) -> Result<Timestamp, ArchiveError> {
+        self.maybe_time()?.ok_or_else(|| ArchiveError::Unreadable { column: "a time", value: "null".to_owned() })
+    }
+
+    /// An unsigned number by its bits.
+    fn required(&mut self, column: &'static str) -> Result<u64, ArchiveError> {
+        let missing = || ArchiveError::Unreadable { column, value: "null".to_owned() };
+        self.integer()?.map(i64::cast_unsigned).ok_or_else(missing)
+    }
 }
 
 /// Model and version by their number.
@@ -47,10 +58,10 @@ impl RowReader<'_> {
     pub fn read(&self, row: &mut impl Cells, vehicle_id: &VehicleId) -> Result<Assessment, ArchiveError> {
         let _number_of_the_vehicle = row.integer()?;
         let recorded_at = row.time()?;
-        let fingerprint = required(row, "fingerprint")?;
+        let fingerprint = row.required("fingerprint")?;
         let received_at = row.time()?;
-        let arrival = required(row, "arrival")?;
-        let revision = required(row, "revision")?;
+        let arrival = row.required("arrival")?;
+        let revision = row.required("revision")?;
         let timing = code(row, "timing", Timing::from_code)?.unwrap_or(Timing::InOrder);
         let boot_id = row.integer()?.map(i64::cast_unsigned);
         let sequence = row.integer()?.map(i64::cast_unsigned);
@@ -132,11 +143,6 @@ fn rejected_signal((name, value, reason): RejectedColumns) -> Result<RejectedSig
     let unknown = || ArchiveError::Unreadable { column: "readings.rejected", value: reason.clone() };
     let rejection = Rejection::from_code(&reason).ok_or_else(unknown)?;
     Ok(RejectedSignal { name, value: value.unwrap_or(f64::NAN), rejection })
-}
-
-fn required(row: &mut impl Cells, column: &'static str) -> Result<u64, ArchiveError> {
-    let missing = || ArchiveError::Unreadable { column, value: "null".to_owned() };
-    row.integer()?.map(i64::cast_unsigned).ok_or_else(missing)
 }
 
 fn code<T>(

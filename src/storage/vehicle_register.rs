@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-use super::{ArchiveError, SqliteArchive};
+use super::{ArchiveError, SharedArchive};
 use crate::domain::{Class, Label, Timestamp, VehicleId, VehicleIdError, VehicleRecord, VehicleRecordError};
 
 /// About 200 bytes each.
@@ -13,7 +13,7 @@ const MAX_VEHICLES: usize = 1_000_000;
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct VehicleRegister {
-    archive: SqliteArchive,
+    archive: SharedArchive,
     records: Arc<RwLock<HashMap<VehicleId, Arc<VehicleRecord>>>>,
     generation: Arc<AtomicU64>,
 }
@@ -51,7 +51,7 @@ const COLUMNS: [&str; 7] = ["vehicle_id", "class", "powertrain", "groups", "tank
 impl VehicleRegister {
     /// # Errors
     /// Where the archive does not answer.
-    pub async fn open(archive: SqliteArchive) -> Result<Self, ArchiveError> {
+    pub async fn open(archive: SharedArchive) -> Result<Self, ArchiveError> {
         let records = archive.registered_vehicles().await?;
         let records = records.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
         Ok(Self { archive, records: Arc::new(RwLock::new(records)), generation: Arc::default() })

@@ -39,8 +39,12 @@ impl Cells for SqliteCells<'_> {
         self.take()
     }
 
-    fn time(&mut self) -> Result<Timestamp, ArchiveError> {
-        Ok(Timestamp::from_micros(self.take()?))
+    fn maybe_time(&mut self) -> Result<Option<Timestamp>, ArchiveError> {
+        Ok(self.take::<Option<i64>>()?.map(Timestamp::from_micros))
+    }
+
+    fn flag(&mut self) -> Result<bool, ArchiveError> {
+        self.take()
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "what was written from an f32 is read as one")]
