@@ -9,7 +9,7 @@ ORT_WHEEL_SHA256 := 5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d
 ORT_LIBRARY_SHA256 := 6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f
 ORT_LIBRARY := libonnxruntime.so.$(ORT_VERSION)
 ORT := .cache/onnxruntime/$(ORT_LIBRARY)
-TEST_PACKAGES := mosquitto mosquitto-clients chromium
+TEST_PACKAGES := mosquitto mosquitto-clients chromium postgresql
 
 # The page: built by Node into its folder `dist`, from where cargo takes it into the binary.
 WEB := src/dashboard/web

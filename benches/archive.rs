@@ -12,7 +12,7 @@ use odograph::domain::{
     Assessment, Ignition, ModelScore, Position, Quality, Reading, SignalId, SignalTable, SignalValues, Timestamp, Timing,
     VehicleId,
 };
-use odograph::storage::{ArchiveRecord, ReadingsQuery, SqliteArchive};
+use odograph::storage::{Archive, ArchiveRecord, ReadingArchive, ReadingsQuery, SqliteArchive};
 use odograph::wire::record::Record;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use crate::domain::Quarantined;
     use crate::ingest::fixtures::{Lanes, a_reading, keep, soon};
-    use crate::storage::{ArchiveRecord, VehicleRegister};
+    use crate::storage::{self, ArchiveAddress, ArchiveRecord, VehicleRegister};
     use crate::wire::record::Record;
 
     fn refused(arrival: u64, payload: &str, payload_bytes: usize, source: Source) -> ArchiveRecord {
@@ -165,7 +165,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_believed_now_is_taken_in_once_and_the_rest_stays_with_its_reason() {
         let folder = tempfile::tempdir().unwrap();
-        let archive = SqliteArchive::open(&folder.path().join("archive.sqlite"), Arc::default()).await.unwrap();
+        let archive = storage::open(ArchiveAddress::Sqlite(folder.path().join("archive.sqlite")), Arc::default()).await.unwrap();
         let register = VehicleRegister::open(archive.clone()).await.unwrap();
         let Lanes { intake, mut deliveries } = Lanes::open();
         let intake = Arc::new(Arc::into_inner(intake).unwrap().only_from(register.clone()));

@@ -73,7 +73,7 @@ mod tests {
         };
         assert_eq!(file(""), Path::new("/data/archive.sqlite"));
         assert_eq!(file("sqlite:///srv/a.db"), Path::new("/srv/a.db"));
-        let right = ["postgres://u:secret@h/d", "postgresql://h/d", "postgres://u:secret@/d?host=/run/x&port=5433"];
+        let right = ["postgres://u:secret@h/d", "postgresql://h/d", "postgres://u:secret@localhost/d?host=/run/x&port=5433"];
         for url in right {
             let address = ArchiveAddress::read(url, data).unwrap();
             let shown = format!("{address:?}");

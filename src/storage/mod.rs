@@ -10,6 +10,8 @@ mod archive;
 pub mod archive_writer;
 mod columns;
 mod configurations;
+#[cfg(test)]
+pub(crate) mod contract;
 mod error;
 mod json_columns;
 mod postgres;

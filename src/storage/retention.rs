@@ -41,7 +41,7 @@ async fn keep_up(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, Arch
 }
 
 /// Deletes everything recorded before `oldest`, and returns how many readings that were.
-async fn forget(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
+pub(super) async fn forget(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
     let mut readings = 0;
     loop {
         let started = Instant::now();
@@ -58,21 +58,4 @@ async fn forget(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, Archi
     archive.forget_quarantined(oldest).await?;
     archive.forget_alerts(oldest).await?;
     Ok(readings)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::sqlite::tests::{MIDNIGHT, all_of, an_archive, at, record};
-
-    #[tokio::test]
-    async fn only_what_is_older_goes() {
-        let (_folder, archive) = an_archive().await;
-        let batch: Vec<_> = (0..1_300).map(|step| record(&at(MIDNIGHT + step * 30_000_000))).collect();
-        archive.store(&batch).await.unwrap();
-        let oldest = Timestamp::from_micros(MIDNIGHT + 1_200 * 30_000_000);
-        assert_eq!(forget(&archive, oldest).await.unwrap(), 1_200);
-        let left = archive.readings(&all_of("truck-7", 1_000)).await.unwrap().unwrap().readings;
-        assert_eq!((left.len(), left[0].reading.recorded_at), (100, oldest));
-    }
 }

@@ -168,30 +168,6 @@ impl Cells<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::sqlite::tests::{MIDNIGHT, an_archive, at, by, record};
-
-    fn id(text: &str) -> VehicleId {
-        VehicleId::new(text).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_registered_vehicle_is_known_after_a_restart_and_one_only_seen_is_not() {
-        let (_folder, archive) = an_archive().await;
-        archive.store(&[record(&at(MIDNIGHT)), record(&by("seen", MIDNIGHT))]).await.unwrap();
-        let register = VehicleRegister::open(archive.clone()).await.unwrap();
-        let file = "vehicle_id,class,powertrain,groups,tank_l,make\ntruck-7, heavy_truck,diesel,north; east ,800,\"Büssing, old\"\nnew,,,,,\n";
-        let records = read_vehicles_csv(file.as_bytes()).unwrap();
-        let now = Timestamp::from_micros(MIDNIGHT);
-        assert_eq!(register.put(records.clone(), now).await.unwrap(), 2);
-        assert_eq!(register.put(records.clone(), now).await.unwrap(), 0, "the same again");
-        let register = VehicleRegister::open(archive.clone()).await.unwrap();
-        let truck = register.get(&id("truck-7")).unwrap();
-        assert_eq!((&*truck, truck.class.as_str(), truck.groups.len()), (&records[0].1, "heavy_truck", 2));
-        assert_eq!(truck.make.as_deref(), Some("Büssing, old"));
-        assert!(register.is_registered(&id("new")) && !register.is_registered(&id("seen")));
-        // The vehicle keeps its number, and with it its readings.
-        assert_eq!(archive.store(&[record(&at(MIDNIGHT))]).await.unwrap().duplicates, 1);
-    }
 
     #[test]
     fn a_wrong_file_is_refused_with_the_line_and_what_is_wrong() {

@@ -61,10 +61,10 @@ impl PostgresArchive {
 /// Readings in [$1, $2), which names partitions and pages, behind (minute $3, vehicle $4, time $5, fingerprint $6).
 static WALK: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "select vehicle_id, vehicle::bigint, {} from readings join vehicles on number = vehicle
+        "select vehicle_id, readings.vehicle::bigint, {} from readings join vehicles on number = vehicle
         where recorded_at >= $1 and recorded_at < $2
             and (date_trunc('minute', recorded_at, 'UTC'), vehicle::bigint, recorded_at, fingerprint) > ($3, $4, $5, $6)
-        order by date_trunc('minute', recorded_at, 'UTC'), vehicle, recorded_at, fingerprint limit $7",
+        order by date_trunc('minute', recorded_at, 'UTC'), readings.vehicle, recorded_at, fingerprint limit $7",
         *SELECT_LIST
     )
 });

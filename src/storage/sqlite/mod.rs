@@ -12,8 +12,6 @@ mod history;
 mod insert;
 mod known;
 mod quarantine;
-#[cfg(test)]
-mod quarantine_tests;
 mod retention;
 mod store;
 #[cfg(test)]
@@ -124,12 +122,6 @@ impl SqliteArchive {
             quarantine: quarantine::Kept::count(&writer).await?,
         };
         Ok(Self(Arc::new(Inner { table, codes: Codes::default(), readers, writer, memory: Mutex::new(memory) })))
-    }
-
-    /// Makes the archive fail in a test.
-    #[cfg(test)]
-    pub(crate) async fn run_sql(&self, statement: &'static str) {
-        sqlx::query(statement).execute(&self.0.writer).await.unwrap();
     }
 }
 
