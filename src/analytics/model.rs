@@ -153,8 +153,10 @@ impl Model {
         }
         self.rests_until = None;
         self.filled.clear();
-        let fill = self.contract.fill.iter().cycle();
-        self.filled.extend(features.iter().zip(fill).map(|(value, fill)| if value.is_nan() { *fill } else { *value }));
+        let fill = &self.contract.fill;
+        for cells in features.chunks_exact(fill.len()) {
+            self.filled.extend(cells.iter().zip(fill).map(|(value, fill)| if value.is_nan() { *fill } else { *value }));
+        }
         let first = raw.len();
         self.run(rows, |contract, filled, shape, values| {
             raw_scores(&Output { contract, features, filled, shape, values, rows }, raw)

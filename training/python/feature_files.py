@@ -1,4 +1,4 @@
-"""Reads what `odograph features export` writes, Parquet or CSV: ids, moments and f32 features, NaN where missing."""
+"""Reads what `odograph features export` writes, Parquet or CSV: ids, moments and f32 features, NaN where missing; and which rows Odograph scores."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy as np
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 MICROSECOND = datetime.timedelta(microseconds=1)
+# How far back the gate of a contract looks at least.
+SPAN_MICROS = 600_000_000
 
 
 @dataclass
@@ -76,3 +78,29 @@ def read_csv(path: Path) -> FeatureTable:
 def to_micros(text: str) -> int:
     """UTC microseconds of an RFC 3339 time."""
     return (datetime.datetime.fromisoformat(text) - EPOCH) // MICROSECOND
+
+
+def day_of(micros: int) -> str:
+    return (EPOCH + int(micros) * MICROSECOND).date().isoformat()
+
+
+def meets(table: FeatureTable, requires: dict, reach_micros: int = SPAN_MICROS) -> np.ndarray:
+    """Which rows Odograph scores: the same gate as `requires` of the contract."""
+    meets = np.isnan(table.rows).sum(axis=1) <= requires["max_missing"]
+    reach, max_gap = max(reach_micros, SPAN_MICROS), seconds_of(requires["max_gap"]) * 1_000_000
+    order = np.lexsort((table.recorded_at, table.vehicle_id.astype(str)))
+    ids, times = table.vehicle_id[order].astype(str), table.recorded_at[order]
+    begins = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
+    for begin, end in zip(begins, [*begins[1:], len(ids)]):
+        own = times[begin:end]
+        first = np.searchsorted(own, own - reach, side="right")
+        place = np.arange(len(own))
+        too_long = np.concatenate([[False], np.diff(own) > max_gap])
+        last_end = np.maximum.accumulate(np.where(too_long, place, 0))
+        fits = (place + 1 - first >= requires["min_readings"]) & ~((last_end > first) & (last_end > 0)) & (place > first)
+        meets[order[begin:end]] &= fits
+    return meets
+
+
+def seconds_of(text: str) -> int:
+    return int(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]

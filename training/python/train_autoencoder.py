@@ -9,10 +9,7 @@ only measured. Plain numpy in f64 on one thread: the same files and seed give th
 
 from __future__ import annotations
 
-import os
-
-for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"  # before numpy: sums in one order
+import adam  # first: numpy on one thread
 
 import argparse
 import datetime
@@ -24,21 +21,19 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from feature_files import EPOCH, MICROSECOND, FeatureTable, read_features
+from feature_files import EPOCH, MICROSECOND, FeatureTable, day_of, meets, read_features
 from odograph_contract import Scorer, write_contract
 
 NAME = "drive_autoencoder"
 VERSION = "1"
 HIDDEN, BOTTLENECK = 32, 10
-EPOCHS, BATCH, LEARNING_RATE = 30, 512, 2e-3
+EPOCHS = 30
 # What enters the network is cut here, in standard deviations, so that one absurd value does not bend the reconstruction of all others.
 CUT = 6.0
 # In the cost, an error counts linearly beyond this: sensors of real drives have glitches.
 HUBER = 3.0
 # One drive's first minutes, holes in the feed, and vehicles that lack a signal are not scored.
 REQUIRES = {"min_readings": 12, "max_missing": 4, "max_gap": "2m"}
-MAX_GAP_MICROS = 120_000_000
-SPAN_MICROS = 600_000_000
 
 
 def main() -> None:
@@ -46,7 +41,7 @@ def main() -> None:
     tables = [read_features(path) for path in arguments.features]
     names = json.loads(Path(arguments.names).read_text())["features"] if arguments.names else tables[0].names
     tables = [table.columns(names) for table in tables]
-    kept = [table.select(meets_requirements(table)) for table in tables]
+    kept = [table.select(meets(table, REQUIRES)) for table in tables]
     calibration_from, test_from = micros_of(arguments.calibration_from), micros_of(arguments.test_from)
     train = [table.select(table.recorded_at < calibration_from) for table in kept]
     held_out = [table.select((table.recorded_at >= calibration_from) & (table.recorded_at < test_from)) for table in kept]
@@ -108,25 +103,6 @@ def micros_of(day: str) -> int:
     return (datetime.datetime.fromisoformat(day).replace(tzinfo=datetime.timezone.utc) - EPOCH) // MICROSECOND
 
 
-def day_of(micros: int) -> str:
-    return (EPOCH + int(micros) * MICROSECOND).date().isoformat()
-
-
-def meets_requirements(table: FeatureTable) -> np.ndarray:
-    """Which rows Odograph would score: the same gate as the contract's `requires`, over the last 10 minutes."""
-    meets = np.isnan(table.rows).sum(axis=1) <= REQUIRES["max_missing"]
-    for vehicle in dict.fromkeys(table.vehicle_id):
-        chosen = np.flatnonzero(table.vehicle_id == vehicle)
-        times = table.recorded_at[chosen]
-        first = np.searchsorted(times, times - SPAN_MICROS, side="right")
-        count = np.arange(len(times)) + 1 - first
-        # Where the last gap that is too long ends; it counts as long as both of its sides are within the span.
-        too_long = np.concatenate([[False], np.diff(times) > MAX_GAP_MICROS])
-        last_end = np.maximum.accumulate(np.where(too_long, np.arange(len(times)), 0))
-        meets[chosen] &= (count >= REQUIRES["min_readings"]) & ~((last_end > first) & (last_end > 0))
-    return meets
-
-
 def equal_shares(parts: list[np.ndarray], random: np.random.Generator) -> np.ndarray:
     """All rows of the largest part, and as many drawn from each other one: every reporting interval weighs the same."""
     most = max(map(len, parts))
@@ -140,26 +116,10 @@ def filled(rows: np.ndarray, fill: np.ndarray) -> np.ndarray:
 
 
 def fit(inputs: np.ndarray, random: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Adam on the Huber cost; tanh after the first and third layer. Returns (weight, bias) of four layers."""
+    """On the Huber cost; tanh after the first and third layer."""
     width = inputs.shape[1]
     sizes = [width, HIDDEN, BOTTLENECK, HIDDEN, width]
-    layers = [(random.normal(0, np.sqrt(1 / rows), (rows, columns)), np.zeros(columns)) for rows, columns in zip(sizes, sizes[1:])]
-    parameters = [array for layer in layers for array in layer]
-    first_moment = [np.zeros_like(array) for array in parameters]
-    second_moment = [np.zeros_like(array) for array in parameters]
-    steps = EPOCHS * (len(inputs) // BATCH)
-    step = 0
-    for _ in range(EPOCHS):
-        order = random.permutation(len(inputs))
-        for start in range(0, len(inputs) - BATCH + 1, BATCH):
-            step += 1
-            gradients = backward(layers, inputs[order[start : start + BATCH]])
-            rate = LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
-            for array, gradient, first, second in zip(parameters, gradients, first_moment, second_moment):
-                first += 0.1 * (gradient - first)
-                second += 0.001 * (gradient * gradient - second)
-                array -= rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
-    return layers
+    return adam.fit(list(zip(sizes, sizes[1:])), inputs, backward, EPOCHS, random)
 
 
 def backward(layers, inputs: np.ndarray) -> list[np.ndarray]:

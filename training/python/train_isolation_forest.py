@@ -11,9 +11,7 @@ takes the same branch.
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +22,8 @@ from sklearn.ensemble import IsolationForest
 from sklearn.ensemble._iforest import _average_path_length
 
 import simulated
-from odograph_contract import Scorer, write_contract
+from feature_files import meets
+from odograph_contract import Scorer
 
 NAME = "fleet_isolation_forest"
 VERSION = "1"
@@ -36,11 +35,13 @@ RAISED, OF = 6, 10
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    parser = simulated.parser(__doc__)
+    parser.add_argument("--names", required=True, metavar="FILE", help='JSON {"features": […]}')
+    arguments = parser.parse_args()
     names = json.loads(Path(arguments.names).read_text())["features"]
     train, held_out = simulated.read(arguments.train, names), simulated.read(arguments.held_out, names)
-    train = [table.select(simulated.meets(table, REQUIRES)) for table in train]
-    held_out = [table.select(simulated.meets(table, REQUIRES)) for table in held_out]
+    train = [table.select(meets(table, REQUIRES)) for table in train]
+    held_out = [table.select(meets(table, REQUIRES)) for table in held_out]
     rows = np.concatenate([table.rows for table in train])
     fill = np.nanmedian(rows, axis=0).astype(np.float32)
     filled = np.where(np.isnan(rows), fill, rows)
@@ -53,35 +54,18 @@ def main() -> None:
     scores = [scorer.raw(table.rows) for table in held_out]
     alert, told = simulated.alert_of(held_out, scores, RAISED, OF)
     worst = equal_to_scikit_learn(forest, scorer, held_out[0].rows[:: max(1, len(held_out[0]) // 20_000)], fill, middle, spread)
-    contract = write_contract(
-        proto,
-        arguments.out,
+    simulated.write(
+        proto, arguments, train, held_out, alert=alert, told=told, tool="train_isolation_forest.py",
+        versions={"scikit-learn": sklearn.__version__},
         name=NAME,
         version=VERSION,
         description=f"Isolation forest of {TREES} trees over how far engine, cooling, air path, battery and tyres are from the vehicle's own normal.",
-        author="Odograph",
-        license="Apache-2.0; trained on Odograph's own simulator",
         features=names,
         fill=[float(value) for value in fill],
         requires=REQUIRES,
         score=score,
-        alert=alert,
-        normal=np.concatenate([table.rows for table in held_out]),
-        training=simulated.training_of(
-            train, held_out, alert=told, seed=arguments.seed, tool="training/python/train_isolation_forest.py",
-            versions={"python": platform.python_version(), "numpy": np.__version__, "onnx": onnx.__version__, "scikit-learn": sklearn.__version__}),
+        measured={"largest_difference_from_scikit_learn": worst},
     )
-    simulated.finish(Path(arguments.out), contract, {"alert_from": told, "largest_difference_from_scikit_learn": worst})
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--held-out", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--names", required=True, metavar="FILE", help='JSON {"features": […]}')
-    parser.add_argument("--out", required=True, metavar="FILE.onnx")
-    parser.add_argument("--seed", type=int, default=7)
-    return parser.parse_args()
 
 
 def spread_of(rows: np.ndarray) -> np.ndarray:

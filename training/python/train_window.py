@@ -12,14 +12,9 @@ same files and seed give the same model.
 
 from __future__ import annotations
 
-import os
+import adam  # first: numpy on one thread
 
-for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"  # before numpy: sums in one order
-
-import argparse
 import json
-import platform
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +22,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 import simulated
-from odograph_contract import Scorer, write_contract
+from feature_files import meets, seconds_of
+from odograph_contract import Scorer
 
 NAME = "drive_window"
 VERSION = "1"
 PATCH, CHANNELS, BOTTLENECK = 4, 20, 14
-EPOCHS, BATCH, LEARNING_RATE = 12, 512, 2e-3
+EPOCHS = 12
 MOST_ROWS = 400_000
 CUT = 6.0
 HUBER = 3.0
@@ -41,15 +37,17 @@ RAISED, OF = 6, 10
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    parser = simulated.parser(__doc__)
+    parser.add_argument("--window", required=True, metavar="FILE", help='JSON {"window": {…}}')
+    arguments = parser.parse_args()
     window = json.loads(Path(arguments.window).read_text())["window"]
     steps, signals = window["steps"], len(window["signals"])
-    reach = (steps - 1) * simulated.seconds_of(window["step"]) + simulated.seconds_of(window["max_age"])
+    reach = (steps - 1) * seconds_of(window["step"]) + seconds_of(window["max_age"])
     random = np.random.default_rng(arguments.seed)
 
     def scored(paths):
         tables = simulated.read(paths)
-        return [table.select(simulated.meets(table, REQUIRES, reach * 1_000_000)) for table in tables]
+        return [table.select(meets(table, REQUIRES, reach * 1_000_000)) for table in tables]
 
     train, held_out = scored(arguments.train), scored(arguments.held_out)
     rows = np.concatenate([table.rows for table in train])
@@ -69,58 +67,26 @@ def main() -> None:
     scorer = Scorer(proto, names | {"score": score})
     scores = [scorer.raw(table.rows) for table in held_out]
     alert, told = simulated.alert_of(held_out, scores, RAISED, OF)
-    contract = write_contract(
-        proto,
-        arguments.out,
+    simulated.write(
+        proto, arguments, train, held_out, alert=alert, told=told, tool="train_window.py",
         name=NAME,
         version=VERSION,
         description=f"Convolutional autoencoder of {steps} steps of {window['step']}: whether engine, cooling, air path and battery moved together "
         "as they do.",
-        author="Odograph",
-        license="Apache-2.0; trained on Odograph's own simulator",
         window=window,
         fill=[float(value) for value in fill],
         requires=REQUIRES,
         score=score,
-        alert=alert,
-        normal=np.concatenate([table.rows for table in held_out]),
-        training=simulated.training_of(
-            train, held_out, alert=told, seed=arguments.seed, tool="training/python/train_window.py",
-            versions={"python": platform.python_version(), "numpy": np.__version__, "onnx": onnx.__version__}),
+        measured={"parameters": int(sum(array.size for layer in layers for array in layer))},
     )
-    simulated.finish(Path(arguments.out), contract, {"alert_from": told, "parameters": int(sum(array.size for layer in layers for array in layer))})
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--held-out", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--window", required=True, metavar="FILE", help='JSON {"window": {…}}')
-    parser.add_argument("--out", required=True, metavar="FILE.onnx")
-    parser.add_argument("--seed", type=int, default=7)
-    return parser.parse_args()
 
 
 def fit(windows: np.ndarray, random: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Adam on the Huber cost. Returns (weight, bias) of: patch in, all patches in, all patches out, patch out."""
-    count, steps, signals = windows.shape
+    """On the Huber cost: patch in, all patches in, all patches out, patch out."""
+    _, steps, signals = windows.shape
     patches, cells = steps // PATCH, PATCH * signals
     sizes = [(cells, CHANNELS), (patches * CHANNELS, BOTTLENECK), (BOTTLENECK, patches * CHANNELS), (CHANNELS, cells)]
-    layers = [(random.normal(0, np.sqrt(1 / rows), (rows, columns)), np.zeros(columns)) for rows, columns in sizes]
-    parameters = [array for layer in layers for array in layer]
-    first_moment, second_moment = ([np.zeros_like(array) for array in parameters] for _ in range(2))
-    step, last = 0, EPOCHS * (count // BATCH)
-    for _ in range(EPOCHS):
-        order = random.permutation(count)
-        for start in range(0, count - BATCH + 1, BATCH):
-            step += 1
-            gradients = backward(layers, windows[order[start : start + BATCH]])
-            rate = LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * step / last))
-            for array, gradient, first, second in zip(parameters, gradients, first_moment, second_moment):
-                first += 0.1 * (gradient - first)
-                second += 0.001 * (gradient * gradient - second)
-                array -= rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
-    return layers
+    return adam.fit(sizes, windows, backward, EPOCHS, random)
 
 
 def backward(layers, windows: np.ndarray) -> list[np.ndarray]:

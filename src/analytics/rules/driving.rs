@@ -1,9 +1,10 @@
 //! How somebody drives. Peaks of the device's own accelerometer where it sends them; else steps of speed, at rates that show them.
 
-use super::Values;
 use super::memory::RuleMemory;
 use super::moment::{Moment, weight};
 use super::verdict::Verdict;
+use super::{HEAVY_TRUCK, Rule, Values, persistence, threshold};
+use crate::domain::Severity::{Info, Warning};
 use crate::domain::signal as s;
 
 /// A full braking lasts two to four seconds: between readings farther apart nobody sees it, and from one second to the next whole
@@ -25,7 +26,26 @@ const TIRES_HOLD_M_PER_S2: f32 = 9.0;
 const BRAKING: usize = 0;
 const ACCELERATION: usize = 1;
 
-pub fn harsh_braking<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, values: &Values) -> Verdict<'a> {
+pub const HARSH_BRAKING: Rule = Rule {
+    name: "harsh_braking",
+    meaning: "Somebody brakes hard.",
+    unit: "m/s^2",
+    severity: Info,
+    persistence: persistence(2, 40, 10, 20),
+    thresholds: &[
+        threshold("limit", 4.0, "m/s^2", "opens at or above"),
+        threshold("close", 3.5, "m/s^2", "closes below"),
+        threshold("usual", 1.4, "times", "or so far beyond what is usual for the vehicle"),
+        threshold("least", 2.0, "m/s^2", "but never below"),
+    ],
+    by_class: &[(HEAVY_TRUCK, "limit", 3.0), (HEAVY_TRUCK, "close", 2.6), (HEAVY_TRUCK, "least", 1.5)],
+    source: "0.4 g is common in telematics; ordinary braking stays below 0.3 g (AASHTO Green Book: comfortable to 3.4 m/s^2)",
+    needs_reading_only: false,
+    check: harsh_braking,
+    summary: |verdict| format!("braking with {:.1} m/s², limit {:.1} m/s²", verdict.value, verdict.limit),
+};
+
+fn harsh_braking<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, values: &Values) -> Verdict<'a> {
     // Goes first in the table and counts for both.
     if longitudinal(moment).is_some() {
         memory.harsh.readings = memory.harsh.readings.saturating_add(1);
@@ -34,11 +54,44 @@ pub fn harsh_braking<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, values: &
     judge(moment, memory, longitudinal(moment).map(|acceleration| -acceleration), BRAKING, values)
 }
 
-pub fn harsh_acceleration<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, values: &Values) -> Verdict<'a> {
+pub const HARSH_ACCELERATION: Rule = Rule {
+    name: "harsh_acceleration",
+    meaning: "Somebody accelerates hard.",
+    unit: "m/s^2",
+    severity: Info,
+    persistence: persistence(2, 40, 10, 20),
+    thresholds: &[
+        threshold("limit", 3.4, "m/s^2", "opens at or above"),
+        threshold("close", 3.0, "m/s^2", "closes below"),
+        threshold("usual", 1.4, "times", "or so far beyond what is usual for the vehicle"),
+        threshold("least", 2.0, "m/s^2", "but never below"),
+    ],
+    by_class: &[(HEAVY_TRUCK, "limit", 2.0), (HEAVY_TRUCK, "close", 1.7), (HEAVY_TRUCK, "least", 1.1)],
+    source: "0.35 g is common in telematics; ordinary drivers stay below 0.25 g (Bokare and Maurya 2017)",
+    needs_reading_only: false,
+    check: harsh_acceleration,
+    summary: |verdict| format!("accelerating with {:.1} m/s², limit {:.1} m/s²", verdict.value, verdict.limit),
+};
+
+fn harsh_acceleration<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, values: &Values) -> Verdict<'a> {
     judge(moment, memory, longitudinal(moment), ACCELERATION, values)
 }
 
-pub fn harsh_cornering<'a>(moment: &Moment<'a>, _: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
+pub const HARSH_CORNERING: Rule = Rule {
+    name: "harsh_cornering",
+    meaning: "Somebody takes bends too fast.",
+    unit: "m/s^2",
+    severity: Info,
+    persistence: persistence(3, 40, 10, 20),
+    thresholds: &[threshold("limit", 4.5, "m/s^2", "opens at or above"), threshold("close", 4.0, "m/s^2", "closes below")],
+    by_class: &[(HEAVY_TRUCK, "limit", 3.0), (HEAVY_TRUCK, "close", 2.6)],
+    source: "0.45 g is common in telematics; ordinary drivers stay below 4 m/s^2 (Reymond et al. 2001)",
+    needs_reading_only: true,
+    check: harsh_cornering,
+    summary: |verdict| format!("cornering with {:.1} m/s², limit {:.1} m/s²", verdict.value, verdict.limit),
+};
+
+fn harsh_cornering<'a>(moment: &Moment<'a>, _: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
     let lateral = moment.context.reading.signals.get(s::ACCELERATION_LATERAL).filter(|_| moment.is_moving());
     // Bends are too rare for a usual: only the limit for everybody. Beyond what tyres hold it is a knock against the box.
     let lateral = lateral.filter(|lateral| lateral.abs() < TIRES_HOLD_M_PER_S2);
@@ -69,7 +122,21 @@ fn judge<'a>(
     verdict
 }
 
-pub fn over_speed<'a>(moment: &Moment<'a>, _: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
+pub const OVER_SPEED: Rule = Rule {
+    name: "over_speed",
+    meaning: "The vehicle is faster than it may ever be.",
+    unit: "km/h",
+    severity: Warning,
+    persistence: persistence(2, 3, 2, 3),
+    thresholds: &[threshold("limit", 200.0, "km/h", "opens at or above"), threshold("close", 185.0, "km/h", "closes below")],
+    by_class: &[(HEAVY_TRUCK, "limit", 102.0), (HEAVY_TRUCK, "close", 96.0)],
+    source: "A company's own choice; the real drives of kit_obd2 reach 201 km/h on the motorway; trucks are limited to 90 km/h (Directive 92/6/EEC), and roll a little faster downhill",
+    needs_reading_only: true,
+    check: over_speed,
+    summary: |verdict| format!("{:.0} km/h, limit {:.0} km/h", verdict.value, verdict.limit),
+};
+
+fn over_speed<'a>(moment: &Moment<'a>, _: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
     let speed = moment.context.reading.signals.get(s::SPEED);
     speed.map_or(Verdict::NOT_ASSESSED, |speed| Verdict::above(f64::from(speed), *limit, *close))
 }

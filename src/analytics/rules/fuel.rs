@@ -1,9 +1,10 @@
 //! Fuel that goes without being burnt.
 
-use super::Values;
 use super::memory::{FuelStretch, RuleMemory};
 use super::moment::{Moment, weight};
 use super::verdict::Verdict;
+use super::{HEAVY_TRUCK, Rule, Values, persistence, threshold};
+use crate::domain::Severity::{Critical, Warning};
 use crate::domain::signal as s;
 
 /// At the end of its range the sensor is broken, not the tank empty.
@@ -15,7 +16,24 @@ const STRETCH_S: f32 = 600.0;
 /// An engine at idle: 4 l/h of a 50 l tank.
 const IDLE_PERCENT_PER_S: f64 = 8.0 / 3_600.0;
 
-pub fn fuel_loss_parked<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
+pub const FUEL_LOSS_PARKED: Rule = Rule {
+    name: "fuel_loss_parked",
+    meaning: "Fuel disappears while the vehicle is parked.",
+    unit: "percent",
+    severity: Critical,
+    persistence: persistence(2, 3, 5, 3),
+    thresholds: &[
+        threshold("limit", 7.0, "percent", "of the tank since it was parked: opens at or above"),
+        threshold("close", 4.0, "percent", "closes below, or when the vehicle is driven again"),
+    ],
+    by_class: &[],
+    source: "Diesel shrinks by 0.8 % per 10 K and a float on a slope errs by a few per cent (EN 590 density; ISO 8437)",
+    needs_reading_only: false,
+    check: fuel_loss_parked,
+    summary: |verdict| format!("{:.0} % of the tank gone while parked, limit {:.0} %", verdict.value, verdict.limit),
+};
+
+fn fuel_loss_parked<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
     let fuel = &mut memory.fuel;
     let Some(level) = moment.context.reading.signals.get(s::FUEL_LEVEL).filter(|level| *level > EMPTY_PERCENT) else {
         return Verdict::NOT_ASSESSED;
@@ -36,7 +54,25 @@ pub fn fuel_loss_parked<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit
     Verdict::above(f64::from(reference - level), *limit, *close)
 }
 
-pub fn fuel_loss_driving<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, per_km, _]: &Values) -> Verdict<'a> {
+pub const FUEL_LOSS_DRIVING: Rule = Rule {
+    name: "fuel_loss_driving",
+    meaning: "Fuel disappears faster than any engine of the kind burns it.",
+    unit: "percent",
+    severity: Warning,
+    persistence: persistence(4, 6, 10, 4),
+    thresholds: &[
+        threshold("limit", 8.0, "percent", "of the tank beyond what may be burnt: opens at or above"),
+        threshold("close", 5.0, "percent", "closes below"),
+        threshold("per_km", 0.5, "percent", "of the tank that may be burnt a kilometre"),
+    ],
+    by_class: &[(HEAVY_TRUCK, "per_km", 0.15)],
+    source: "25 l/100 km of a 50 l tank, 100 l/100 km of a truck's 700 l; a float that sloshes errs by 1 % after some minutes' mean",
+    needs_reading_only: false,
+    check: fuel_loss_driving,
+    summary: |verdict| format!("{:.0} % of the tank gone beyond what was burnt, limit {:.0} %", verdict.value, verdict.limit),
+};
+
+fn fuel_loss_driving<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, per_km, _]: &Values) -> Verdict<'a> {
     let fuel = &mut memory.fuel;
     let level = moment.context.reading.signals.get(s::FUEL_LEVEL).filter(|level| *level > EMPTY_PERCENT);
     let (Some(level), true, Some(dt_s)) = (level, moment.is_running, moment.step_s()) else {

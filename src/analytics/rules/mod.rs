@@ -22,6 +22,8 @@ mod tests;
 mod tires;
 mod verdict;
 
+use std::time::Duration;
+
 use crate::analytics::claim::{Claim, Level, Persistence};
 use crate::analytics::window::Window;
 use crate::domain::{Reading, Severity, Timing, VehicleRecord};
@@ -88,3 +90,15 @@ pub struct Context<'a> {
     /// `None`: nobody registered the vehicle.
     pub record: Option<&'a VehicleRecord>,
 }
+
+const fn threshold(name: &'static str, default: f64, unit: &'static str, meaning: &'static str) -> Threshold {
+    Threshold { name, default, unit, meaning }
+}
+
+/// Opens at `raised` of the last `of` readings, closes after so many calm minutes and readings.
+const fn persistence(raised: u8, of: u8, calm_minutes: u64, calm_readings: u8) -> Persistence {
+    Persistence { raised, of, calm_for: Duration::from_mins(calm_minutes), calm_readings }
+}
+
+/// The class of the shipped defaults for 12-tonne trucks and heavier.
+const HEAVY_TRUCK: &str = "heavy_truck";

@@ -1,10 +1,11 @@
 //! Sensors that do not measure: stuck, torn off, missing. Bad data is not a bad vehicle, and is shown as such.
 
-use super::Values;
 use super::memory::{OPEN_SIGNALS, OpenMemory, RuleMemory, STUCK_SIGNALS, StuckMemory};
 use super::moment::Moment;
 use super::verdict::{Subject, Verdict};
+use super::{Rule, Values, persistence, threshold};
 use crate::analytics::claim::Level;
+use crate::domain::Severity::Warning;
 use crate::domain::signal::MAX_SIGNALS;
 use crate::domain::{SignalId, signal as s};
 
@@ -64,11 +65,33 @@ const MISSING_SHIFT: u8 = 4;
 /// Not there by its nature: per distance, so there is none while standing.
 const IRREGULAR: [SignalId; 1] = [s::FUEL_CONSUMPTION];
 
-pub fn sensor_stuck<'a>(
-    moment: &Moment<'a>,
-    memory: &mut RuleMemory,
-    [limit, close, lasted_s, readings]: &Values,
-) -> Verdict<'a> {
+pub const SENSOR_STUCK: Rule = Rule {
+    name: "sensor_stuck",
+    meaning: "A signal that follows the speed stays the same while the speed changes.",
+    unit: "km/h",
+    severity: Warning,
+    persistence: persistence(2, 3, 2, 3),
+    thresholds: &[
+        threshold("limit", 60.0, "km/h", "of speed changes, added up, with the very same value: opens at or above"),
+        threshold("close", 30.0, "km/h", "closes below"),
+        threshold("least", 60.0, "s", "it must have lasted"),
+        threshold("readings", 4.0, "", "and been sent as often"),
+    ],
+    by_class: &[],
+    source: "Movement expected while the reading stays identical: measured on real drives (FACTS, detection)",
+    needs_reading_only: false,
+    check: sensor_stuck,
+    summary: |verdict| {
+        format!(
+            "{} stays the same over {:.0} km/h of speed changes, limit {:.0} km/h",
+            verdict.signal_name(),
+            verdict.value,
+            verdict.limit
+        )
+    },
+};
+
+fn sensor_stuck<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, lasted_s, readings]: &Values) -> Verdict<'a> {
     let mut worst = Verdict::NOT_ASSESSED;
     let Some(dt_s) = moment.step_s().filter(|_| moment.is_on != Some(false)) else {
         memory.stuck = [StuckMemory::default(); STUCK_SIGNALS];
@@ -93,7 +116,21 @@ pub fn sensor_stuck<'a>(
     worst
 }
 
-pub fn sensor_open_circuit<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [least_s, ..]: &Values) -> Verdict<'a> {
+pub const SENSOR_OPEN_CIRCUIT: Rule = Rule {
+    name: "sensor_open_circuit",
+    meaning: "A sensor jumped to the end of its range: its wire is torn or its plug is off.",
+    unit: "",
+    severity: Warning,
+    persistence: persistence(2, 3, 2, 3),
+    thresholds: &[threshold("least", 10.0, "s", "it must have lasted")],
+    by_class: &[],
+    source: "SAE J1979 offsets (-40 °C); a healthy cold start can read -40 °C for 5 s without a jump (FACTS, detection)",
+    needs_reading_only: false,
+    check: sensor_open_circuit,
+    summary: |verdict| format!("{} jumped to {:.0}, the end of its range", verdict.signal_name(), verdict.value),
+};
+
+fn sensor_open_circuit<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [least_s, ..]: &Values) -> Verdict<'a> {
     let mut worst = Verdict::NOT_ASSESSED;
     let signals = &moment.context.reading.signals;
     let ambient = signals.get(s::AMBIENT_TEMPERATURE);
@@ -129,8 +166,27 @@ pub fn sensor_open_circuit<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [le
     worst
 }
 
+pub const SIGNAL_MISSING: Rule = Rule {
+    name: "signal_missing",
+    meaning: "A signal that came with every reading is often missing.",
+    unit: "percent",
+    severity: Warning,
+    persistence: persistence(2, 3, 5, 10),
+    thresholds: &[
+        threshold("limit", 22.0, "percent", "of the last sixteen or so readings: opens at or above"),
+        threshold("close", 10.0, "percent", "closes below"),
+    ],
+    by_class: &[],
+    source: "A regular signal was there 60 readings in a row; one miss is 6 %, three within a few readings are 18 %",
+    needs_reading_only: false,
+    check: signal_missing,
+    summary: |verdict| {
+        format!("{} is missing in {:.0} % of the readings, limit {:.0} %", verdict.signal_name(), verdict.value, verdict.limit)
+    },
+};
+
 /// A signal that came with every reading and now often does not. A vehicle that sends nothing at all is another matter.
-pub fn signal_missing<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
+fn signal_missing<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
     let presence = &mut memory.presence;
     if moment.is_on != Some(true) {
         return Verdict::NOT_ASSESSED;

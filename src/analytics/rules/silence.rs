@@ -2,8 +2,9 @@
 
 use super::compiled::Rules;
 use super::verdict::Verdict;
-use super::{Moment, RuleMemory, Values};
+use super::{Moment, Rule, RuleMemory, Values, persistence, threshold};
 use crate::analytics::claim::{Claim, Level};
+use crate::domain::Severity::Warning;
 use crate::domain::{Timestamp, VehicleRecord};
 
 pub const SILENT_VEHICLE: &str = "silent_vehicle";
@@ -42,7 +43,21 @@ impl Rules {
     }
 }
 
+pub const SILENT: Rule = Rule {
+    name: SILENT_VEHICLE,
+    meaning: "A vehicle that is not parked says nothing.",
+    unit: "s",
+    severity: Warning,
+    persistence: persistence(1, 1, 0, 1),
+    thresholds: &[threshold("limit", 1_200.0, "s", "since its newest message, by our clock: opens at or above")],
+    by_class: &[],
+    source: "Holes in mobile networks last up to 10 minutes; twice that",
+    needs_reading_only: false,
+    check: never,
+    summary: |verdict| format!("nothing heard for {:.0} min", verdict.value / 60.0),
+};
+
 /// In the table for its thresholds only: with a reading there is no silence.
-pub fn never<'a>(_: &Moment<'a>, _: &mut RuleMemory, _: &Values) -> Verdict<'a> {
+fn never<'a>(_: &Moment<'a>, _: &mut RuleMemory, _: &Values) -> Verdict<'a> {
     Verdict::NOT_ASSESSED
 }

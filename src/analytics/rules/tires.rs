@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::Values;
 use super::memory::{RuleMemory, TireMemory, TireSnapshot};
 use super::moment::{Moment, weight};
 use super::verdict::{Subject, Verdict};
+use super::{Rule, Values, persistence, threshold};
 use crate::analytics::claim::Level;
+use crate::domain::Severity::{Critical, Warning};
 use crate::domain::{SignalId, signal as s};
 
 const TIRES: [SignalId; 4] =
@@ -24,8 +25,27 @@ const INFLATED: (f32, f32) = (0.03, 0.01);
 /// Between the two moments that a fast leak is measured against.
 const SNAPSHOT_EVERY: Duration = Duration::from_mins(5);
 
+pub const TIRE_LEAK_SLOW: Rule = Rule {
+    name: "tire_leak_slow",
+    meaning: "One tyre has lost pressure against the others.",
+    unit: "percent",
+    severity: Warning,
+    persistence: persistence(4, 6, 5, 4),
+    thresholds: &[
+        threshold("limit", 4.0, "percent", "of absolute pressure: opens at or above"),
+        threshold("close", 2.5, "percent", "closes below"),
+    ],
+    by_class: &[],
+    source: "Far before the 20 % of UN R141 and the 25 % of FMVSS 138; sun on one side and uneven load make 1 to 2 %",
+    needs_reading_only: false,
+    check: tire_leak_slow,
+    summary: |verdict| {
+        format!("{} is {:.1} % below the other tyres, limit {:.1} %", verdict.signal_name(), verdict.value, verdict.limit)
+    },
+};
+
 /// The slow rule goes first in the table and moves the memory; the fast one looks at it.
-pub fn tire_leak_slow<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
+fn tire_leak_slow<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
     let Some(kpa) = pressures(moment) else { return Verdict::NOT_ASSESSED };
     let tires = &mut memory.tires;
     let is_learnt = tires.learnt_s >= LEARNING_S && tires.readings >= LEARNING_READINGS;
@@ -53,7 +73,26 @@ pub fn tire_leak_slow<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, 
     verdict
 }
 
-pub fn tire_leak_fast<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
+pub const TIRE_LEAK_FAST: Rule = Rule {
+    name: "tire_leak_fast",
+    meaning: "One tyre loses pressure within minutes.",
+    unit: "percent",
+    severity: Critical,
+    persistence: persistence(2, 3, 5, 4),
+    thresholds: &[
+        threshold("limit", 3.0, "percent", "of absolute pressure, lost against the others in 5 to 15 minutes: opens at or above"),
+        threshold("close", 1.0, "percent", "closes below"),
+    ],
+    by_class: &[],
+    source: "UN R141: a puncture must be told within 10 minutes; sensor noise is below 0.5 %",
+    needs_reading_only: false,
+    check: tire_leak_fast,
+    summary: |verdict| {
+        format!("{} lost {:.1} % within minutes, limit {:.1} %", verdict.signal_name(), verdict.value, verdict.limit)
+    },
+};
+
+fn tire_leak_fast<'a>(moment: &Moment<'a>, memory: &mut RuleMemory, [limit, close, ..]: &Values) -> Verdict<'a> {
     let tires = &memory.tires;
     let (Some(kpa), Some(before)) = (pressures(moment), tires.before.at) else { return Verdict::NOT_ASSESSED };
     if moment.now.since(before) > 3 * SNAPSHOT_EVERY {

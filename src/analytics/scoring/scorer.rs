@@ -7,6 +7,7 @@ use super::policy::Policy;
 use super::{Asked, Failures, Ticket};
 use crate::analytics::calibration::Calibrated;
 use crate::analytics::claim::Level;
+use crate::analytics::contract::Contract;
 use crate::analytics::features::{AsOf, FeatureNameError, FeaturePlan, GridPlan, PREVIOUS_MAX_AGE};
 use crate::analytics::model::{Model, ModelError};
 use crate::analytics::window::Window;
@@ -25,6 +26,8 @@ pub(super) struct Scorer {
     most_values: usize,
     /// Raw scores since the last [`Scorer::clear`]; NaN where there is none.
     raw: Vec<f32>,
+    /// What the calibration says of each of them; of NaN, nothing that counts.
+    calibrated: Vec<Calibrated>,
     /// Rows since then that raised, by their number: they are to be explained.
     pub raised: Vec<(usize, Box<[f32]>)>,
     pub failures: Failures,
@@ -62,6 +65,7 @@ impl Scorer {
             rows: Vec::with_capacity(most_values),
             most_values,
             raw: Vec::with_capacity(batch_max),
+            calibrated: Vec::with_capacity(batch_max),
             raised: Vec::new(),
             failures: Failures::default(),
             policy: Policy::of(contract, &settings::ModelAlert::default()),
@@ -77,6 +81,7 @@ impl Scorer {
     pub fn clear(&mut self) {
         self.rows.clear();
         self.raw.clear();
+        self.calibrated.clear();
         self.raised.clear();
     }
 
@@ -136,6 +141,7 @@ impl Scorer {
         }
         let failed = self.raw[before..].iter().filter(|raw| raw.is_nan()).count();
         self.failures.rows += failed as u64;
+        self.calibrated.extend(self.raw[before..].iter().map(|raw| calibrate(self.model.contract(), *raw)));
         for (index, row) in self.rows.chunks_exact(self.model.contract().width()).enumerate() {
             let number = before + index;
             if self.level(number) == Level::Raised {
@@ -160,26 +166,25 @@ impl Scorer {
             return Err(NotScored::ModelFailed);
         }
         let contract = self.model.contract();
-        let Calibrated { score, tail_probability } = self.calibrated(raw);
+        let Calibrated { score, tail_probability } = self.calibrated[row];
         Ok(ModelScore { model: contract.name.clone(), version: contract.version.clone(), score, raw, tail_probability })
     }
 
     fn level(&self, row: usize) -> Level {
         let raw = self.raw[row];
-        if raw.is_nan() { Level::NotAssessed } else { self.policy.level(raw, self.calibrated(raw).tail_probability) }
+        if raw.is_nan() { Level::NotAssessed } else { self.policy.level(raw, self.calibrated[row].tail_probability) }
     }
+}
 
-    fn calibrated(&self, raw: f32) -> Calibrated {
-        let contract = self.model.contract();
-        contract.calibration.as_ref().map_or_else(
-            // Only a probability comes without calibration: it is what it says.
-            || {
-                let score = if contract.higher_is_anomalous { raw } else { 1.0 - raw }.clamp(0.0, 1.0);
-                Calibrated { score, tail_probability: 1.0 - f64::from(score) }
-            },
-            |calibration| calibration.judge(contract.oriented(raw)),
-        )
-    }
+fn calibrate(contract: &Contract, raw: f32) -> Calibrated {
+    contract.calibration.as_ref().map_or_else(
+        // Only a probability comes without calibration: it is what it says.
+        || {
+            let score = if contract.higher_is_anomalous { raw } else { 1.0 - raw }.clamp(0.0, 1.0);
+            Calibrated { score, tail_probability: 1.0 - f64::from(score) }
+        },
+        |calibration| calibration.judge(contract.oriented(raw)),
+    )
 }
 
 /// Longest time between two neighbours of the steps `from` to `step`; `None` where there is only one.
