@@ -80,7 +80,10 @@ impl Server {
         }
         let mut server = Self { folder, programs, identity, promise, port: 0, keeper: None };
         let data = server.data();
-        server.run("initdb", &["--pgdata", path(&data), "--username", USER, "--auth", "trust", "--encoding", "UTF8", "--no-sync"])?;
+        server.run(
+            "initdb",
+            &["--pgdata", path(&data), "--username", USER, "--auth", "trust", "--encoding", "UTF8", "--no-sync"],
+        )?;
         server.start_again()?;
         Ok(server)
     }
@@ -97,7 +100,8 @@ impl Server {
             self.port = listener.local_addr().map_err(io("find a free port"))?.port();
         }
         let _not_there = std::fs::remove_file(self.folder.join("keep"));
-        let log = std::fs::File::options().create(true).append(true).open(self.folder.join("log")).map_err(io("write its log"))?;
+        let log =
+            std::fs::File::options().create(true).append(true).open(self.folder.join("log")).map_err(io("write its log"))?;
         let mut keeper = self.command(Path::new("sh"));
         keeper.args(["-c", KEEPER, "keeper"]).arg(self.programs.join("postgres")).args(["-p", &self.port.to_string()]);
         keeper.args(["-k", path(&self.folder), "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=100"]);

@@ -79,8 +79,13 @@ mod tests {
             let shown = format!("{address:?}");
             assert!(matches!(address, ArchiveAddress::Postgres(_)) && !shown.contains("secret"), "{shown}");
         }
-        let wrong =
-            ["sqlite://", "postgresq://u:secret@h/d", "u:secret", "postgres://u:secret@h:port/d", "postgres://u@h/d?pasword=secret"];
+        let wrong = [
+            "sqlite://",
+            "postgresq://u:secret@h/d",
+            "u:secret",
+            "postgres://u:secret@h:port/d",
+            "postgres://u@h/d?pasword=secret",
+        ];
         for url in wrong {
             let error = ArchiveAddress::read(url, data).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");

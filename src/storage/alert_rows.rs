@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ArchiveError;
 use super::alerts::AlertHistory;
 use super::row::Cells;
-use crate::domain::{
-    Alert, AlertId, AlertKey, Change, Condition, Explained, Handling, OpenedBy, Severity, VehicleId, Verdict,
-};
+use crate::domain::{Alert, AlertId, AlertKey, Change, Condition, Explained, Handling, OpenedBy, Severity, VehicleId, Verdict};
 
 /// What [`alert`] reads, in order, of `alerts` beside `vehicles`.
 pub(super) const COLUMNS: &[&str] = &[

@@ -31,8 +31,8 @@ pub(super) fn rejected(assessment: &Assessment) -> Option<String> {
 /// Array of [key, severity, raised, value, limit].
 pub(super) fn findings(assessment: &Assessment) -> Option<String> {
     let findings = assessment.findings.iter();
-    let findings = findings
-        .map(|finding| (finding.key.as_str(), finding.severity.code(), finding.is_raised, finding.value, finding.limit));
+    let findings =
+        findings.map(|finding| (finding.key.as_str(), finding.severity.code(), finding.is_raised, finding.value, finding.limit));
     let findings: Vec<_> = findings.collect();
     (!findings.is_empty()).then(|| json(&findings))
 }

@@ -29,9 +29,7 @@ pub use archive::{Archive, ArchiveRecord, SharedArchive, Stored};
 pub use configurations::{ConfigurationArchive, StoredConfiguration};
 pub use error::ArchiveError;
 pub use postgres::PostgresArchive;
-pub use quarantine::{
-    ExportedPayload, QuarantineArchive, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage,
-};
+pub use quarantine::{ExportedPayload, QuarantineArchive, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
 pub use readings::{ReadingArchive, ReadingCursor, ReadingsPage, ReadingsQuery, Walk};
 pub use sqlite::SqliteArchive;
 pub use vehicle_records::VehicleArchive;

@@ -145,11 +145,7 @@ fn rejected_signal((name, value, reason): RejectedColumns) -> Result<RejectedSig
     Ok(RejectedSignal { name, value: value.unwrap_or(f64::NAN), rejection })
 }
 
-fn code<T>(
-    row: &mut impl Cells,
-    column: &'static str,
-    from_code: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, ArchiveError> {
+fn code<T>(row: &mut impl Cells, column: &'static str, from_code: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ArchiveError> {
     let unknown = |code: &str| ArchiveError::Unreadable { column, value: code.to_owned() };
     row.text()?.map(|code| from_code(code).ok_or_else(|| unknown(code))).transpose()
 }

@@ -1,6 +1,7 @@
 //! Connections to the server: who may wait how long, and what becomes of one that was left in the middle of a question.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::{PoolConnection, PoolOptions};
@@ -37,9 +38,9 @@ const PARAMETERS: &[&str] = &[
     "options",
 ];
 
-/// How to reach the server. Shows no password.
+/// How to reach the server. Shows no password. Cheap to clone.
 #[derive(Clone)]
-pub struct Connector(PgConnectOptions);
+pub struct Connector(Arc<PgConnectOptions>);
 
 impl Connector {
     /// From `postgres://USER:PASSWORD@HOST:PORT/DATABASE?parameters`; what is missing comes from `PGHOST`, `PGPASSWORD` … and the
@@ -66,13 +67,13 @@ impl Connector {
             // It pays for long questions only, and costs the others up to a second.
             ("jit", "off"),
         ]);
-        Ok(Self(options.disable_statement_logging()))
+        Ok(Self(Arc::new(options.disable_statement_logging())))
     }
 
     /// Makes no connection yet.
     pub(super) fn readers(&self) -> PgPool {
         // A plan for any day would have to look at all of them.
-        let options = self.0.clone().options([("plan_cache_mode", "force_custom_plan")]);
+        let options = PgConnectOptions::clone(&self.0).options([("plan_cache_mode", "force_custom_plan")]);
         let pool = PoolOptions::new().max_connections(READERS).acquire_timeout(CONNECT_WITHIN);
         pool.connect_lazy_with(options)
     }
@@ -80,7 +81,7 @@ impl Connector {
     /// One connection, kept for good: a new one would have to prepare all statements again.
     pub(super) fn writer(&self) -> PgPool {
         let pool = PoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).acquire_timeout(CONNECT_WITHIN);
-        pool.connect_lazy_with(self.0.clone())
+        pool.connect_lazy_with(PgConnectOptions::clone(&self.0))
     }
 }
 
@@ -113,30 +114,26 @@ impl Lease {
     }
 
     /// All rows of the answer.
-    pub async fn rows<'q>(
+    pub async fn rows(
         &mut self,
         action: &'static str,
-        query: Query<'q, Postgres, PgArguments>,
+        query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, ArchiveError> {
         self.is_asking = true;
         let answer = tokio::time::timeout(ANSWER_WITHIN, query.fetch_all(&mut *self.connection)).await;
         self.answered(action, answer)
     }
 
-    pub async fn row<'q>(
+    pub async fn row(
         &mut self,
         action: &'static str,
-        query: Query<'q, Postgres, PgArguments>,
+        query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Option<PgRow>, ArchiveError> {
         Ok(self.rows(action, query).await?.pop())
     }
 
     /// How many rows it changed.
-    pub async fn execute<'q>(
-        &mut self,
-        action: &'static str,
-        query: Query<'q, Postgres, PgArguments>,
-    ) -> Result<u64, ArchiveError> {
+    pub async fn execute(&mut self, action: &'static str, query: Query<'_, Postgres, PgArguments>) -> Result<u64, ArchiveError> {
         self.is_asking = true;
         let answer = tokio::time::timeout(ANSWER_WITHIN, query.execute(&mut *self.connection)).await;
         self.answered(action, answer).map(|done| done.rows_affected())

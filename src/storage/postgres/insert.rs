@@ -107,9 +107,7 @@ impl Readings<'_> {
             arrays.add("quality", JSON, json_columns::quality);
         }
         if wants(LOST_BEFORE_US) {
-            arrays.add("lost_before_us", PLAIN, |one| {
-                (one.lost_before_us > 0).then(|| one.lost_before_us.cast_signed())
-            });
+            arrays.add("lost_before_us", PLAIN, |one| (one.lost_before_us > 0).then(|| one.lost_before_us.cast_signed()));
         }
     }
 }
@@ -139,8 +137,6 @@ impl Arrays<'_> {
         let names = self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let values = self.columns.iter().map(|(name, cast)| format!("{name}{cast}")).collect::<Vec<_>>().join(", ");
         let arrays = (1..=self.columns.len()).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ");
-        format!(
-            "insert into readings ({names}) select {values} from unnest({arrays}) as new ({names}) on conflict do nothing"
-        )
+        format!("insert into readings ({names}) select {values} from unnest({arrays}) as new ({names}) on conflict do nothing")
     }
 }

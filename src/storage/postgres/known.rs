@@ -39,8 +39,7 @@ impl Known {
         }
         let speaking = rows.assessments.iter().map(|assessment| &assessment.reading.vehicle_id);
         let alerted = rows.alert_events.iter().map(|event| &event.alert.vehicle_id);
-        let unknown: BTreeSet<&VehicleId> =
-            speaking.chain(alerted).filter(|id| !self.vehicles.contains_key(*id)).collect();
+        let unknown: BTreeSet<&VehicleId> = speaking.chain(alerted).filter(|id| !self.vehicles.contains_key(*id)).collect();
         self.meet_vehicles(lease, &unknown.into_iter().collect::<Vec<_>>()).await?;
         self.meet_days(lease, &rows.assessments).await?;
         self.meet_model_versions(lease, &rows.assessments).await
@@ -71,7 +70,8 @@ impl Known {
         if new.is_empty() {
             return Ok(());
         }
-        let insert = "insert into vehicles (vehicle_id, slot) select * from unnest($1::text[], $2::integer[]) on conflict do nothing";
+        let insert =
+            "insert into vehicles (vehicle_id, slot) select * from unnest($1::text[], $2::integer[]) on conflict do nothing";
         let insert = sqlx::query(insert)
             .bind(new.iter().map(|id| id.as_str()).collect::<Vec<_>>())
             .bind(new.iter().map(|id| i32::from(id.slot().number())).collect::<Vec<_>>());
@@ -84,7 +84,8 @@ impl Known {
             return Ok(());
         }
         let ids: Vec<&str> = unknown.iter().map(|id| id.as_str()).collect();
-        let select = "select place, number from unnest($1::text[]) with ordinality as wanted (id, place) join vehicles on vehicle_id = id";
+        let select =
+            "select place, number from unnest($1::text[]) with ordinality as wanted (id, place) join vehicles on vehicle_id = id";
         for row in lease.rows("find vehicles", sqlx::query(select).bind(ids)).await? {
             let mut cells = PostgresCells::new(&row);
             let place = usize::try_from(cells.take::<i64>()?).expect("places begin at 1");
@@ -109,7 +110,8 @@ impl Known {
             return Ok(());
         }
         let (vehicles, days): (Vec<i32>, Vec<i32>) = fresh.into_iter().unzip();
-        let insert = "insert into vehicle_days (vehicle, day) select * from unnest($1::integer[], $2::integer[]) on conflict do nothing";
+        let insert =
+            "insert into vehicle_days (vehicle, day) select * from unnest($1::integer[], $2::integer[]) on conflict do nothing";
         lease.execute("add days", sqlx::query(insert).bind(vehicles).bind(days)).await?;
         Ok(())
     }

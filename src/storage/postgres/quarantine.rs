@@ -37,9 +37,6 @@ pub(super) async fn store(lease: &mut Lease, refused: &[Refused<'_>]) -> Result<
             insert into quarantine_counts (reason, messages) select reason, count(*) from added group by reason order by reason
             on conflict (reason) do update set messages = quarantine_counts.messages + excluded.messages)
         select count(*) from added";
-    fn all<'a, T>(refused: &'a [Refused<'_>], value: impl Fn(&'a Refused<'_>) -> T) -> Vec<T> {
-        refused.iter().map(value).collect()
-    }
     let insert = sqlx::query(insert)
         .bind(all(refused, |one| Time(one.message.received_at)))
         .bind(all(refused, |one| one.message.source.code()))
@@ -53,6 +50,10 @@ pub(super) async fn store(lease: &mut Lease, refused: &[Refused<'_>]) -> Result<
         .bind(all(refused, |one| one.message.payload.to_vec()));
     let row = lease.row("store quarantined messages", insert).await?;
     row.map_or(Ok(0), |row| PostgresCells::new(&row).take().map(i64::unsigned_abs))
+}
+
+fn all<'a, T>(refused: &'a [Refused<'_>], value: impl Fn(&'a Refused<'_>) -> T) -> Vec<T> {
+    refused.iter().map(value).collect()
 }
 
 /// Deletes the oldest that are too many, or too much.

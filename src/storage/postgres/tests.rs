@@ -21,12 +21,15 @@ fn url(database: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "tests have no settings")]
     let server = SERVER.get_or_init(|| match std::env::var(NAMED_SERVER) {
         Ok(url) => Ok(url),
-        Err(_) => Err(Server::start(Promise::Quick).unwrap_or_else(|error| panic!("{error}; or name a server in {NAMED_SERVER}"))),
+        Err(_) => {
+            Err(Server::start(Promise::Quick).unwrap_or_else(|error| panic!("{error}; or name a server in {NAMED_SERVER}")))
+        }
     });
     match server {
         Err(own) => own.url(database),
         Ok(named) => {
-            let (server, parameters) = named.split_once('?').map_or((named.as_str(), String::new()), |(server, rest)| (server, format!("?{rest}")));
+            let (server, parameters) =
+                named.split_once('?').map_or((named.as_str(), String::new()), |(server, rest)| (server, format!("?{rest}")));
             let (server, _database) = server.rsplit_once('/').expect("its address names a database");
             format!("{server}/{database}{parameters}")
         }

@@ -11,12 +11,6 @@ use crate::storage::vehicle_records::{VehicleArchive, record};
 #[async_trait]
 impl VehicleArchive for PostgresArchive {
     async fn put_vehicles(&self, records: &[(VehicleId, VehicleRecord)], at: Timestamp) -> Result<(), ArchiveError> {
-        fn all<'a, T>(
-            records: &'a [(VehicleId, VehicleRecord)],
-            value: impl Fn(&'a VehicleId, &'a VehicleRecord) -> T,
-        ) -> Vec<T> {
-            records.iter().map(|(id, record)| value(id, record)).collect()
-        }
         let put = "insert into vehicles
                 (vehicle_id, slot, registered_at, class, powertrain, vehicle_groups, tank_l, battery_kwh, make)
             select vehicle_id, slot, $3, class, powertrain, vehicle_groups::jsonb, tank_l, battery_kwh, make
@@ -49,4 +43,8 @@ impl VehicleArchive for PostgresArchive {
         };
         rows.iter().map(columns).collect()
     }
+}
+
+fn all<'a, T>(records: &'a [(VehicleId, VehicleRecord)], value: impl Fn(&'a VehicleId, &'a VehicleRecord) -> T) -> Vec<T> {
+    records.iter().map(|(id, record)| value(id, record)).collect()
 }

@@ -1,6 +1,7 @@
 //! All readings of a span, of all vehicles, page by page: for whoever judges history again.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::LazyLock;
 
 use sqlx::AssertSqlSafe;
@@ -38,10 +39,11 @@ impl PostgresArchive {
             for row in &rows {
                 let mut cells = PostgresCells::new(row);
                 let (id, number): (&str, i64) = (cells.take()?, cells.take()?);
-                if !ids.contains_key(&number) {
-                    ids.insert(number, vehicle_id(id)?);
-                }
-                readings.push(reader.read(&mut cells, &ids[&number])?);
+                let id = match ids.entry(number) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(vehicle_id(id)?),
+                };
+                readings.push(reader.read(&mut cells, id)?);
                 walk.vehicle = number;
             }
             if let Some(last) = readings.last() {

@@ -2,9 +2,9 @@
 
 use sqlx::Acquire;
 
-use super::{SqliteArchive, alerts};
 use super::known::hour_of;
 use super::quarantine::Kept;
+use super::{SqliteArchive, alerts};
 use crate::domain::Timestamp;
 use crate::storage::error::{ArchiveError, database_error};
 

@@ -6,7 +6,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::signal::SIGNALS;
-use crate::storage::contract::fixtures::{MIDNIGHT, MINUTE, a_full_assessment, a_refused_message, at, by, history, record, table};
+use crate::storage::contract::fixtures::{
+    MIDNIGHT, MINUTE, a_full_assessment, a_refused_message, at, by, history, record, table,
+};
 use crate::storage::contract::{self, Site};
 use crate::storage::{ArchiveAddress, SharedArchive, columns};
 
