@@ -13,8 +13,6 @@ mod insert;
 mod known;
 mod quarantine;
 mod store;
-#[cfg(test)]
-mod tests;
 mod values;
 mod vehicle_records;
 mod walk;
@@ -170,3 +168,8 @@ impl Archive for PostgresArchive {
         }
     }
 }
+
+#[cfg(test)]
+use crate::bench::postgres as server;
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::bench::postgres::{Promise, Server, run_sql};
+use super::server::{Promise, Server, run_sql};
 use crate::storage::ArchiveAddress;
 use crate::storage::contract::{self, Site};
 
