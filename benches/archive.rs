@@ -119,19 +119,13 @@ impl Fleet {
             findings: Vec::new(),
             revision: 3,
             reading: Reading {
-                recorded_at: Timestamp::from_micros(recorded_at),
                 received_at: Timestamp::from_micros(sent_at),
                 fingerprint: self.random.random(),
-                boot_id: None,
                 sequence: Some((self.sent / VEHICLES) as u64),
                 position: Some(position),
-                odometer_m: None,
                 signals,
                 ignition: Some(Ignition::On),
-                dtcs: Vec::new(),
-                extras: Vec::new(),
-                rejected: Vec::new(),
-                vehicle_id: vehicle_id.clone(),
+                ..Reading::bare(vehicle_id.clone(), Timestamp::from_micros(recorded_at))
             },
         };
         ArchiveRecord { slot: vehicle_id.slot(), arrival: assessment.arrival, record: Record::Assessment(Box::new(assessment)) }

@@ -159,21 +159,8 @@ fn a_reading(id: &VehicleId, vehicle: usize, round: usize) -> Reading {
     }
     let mut position = Position::new(49.0 + (round % 1_000) as f64 * 1e-4, 8.4).unwrap();
     position.heading_deg = Some(10.0);
-    let mut reading = Reading {
-        vehicle_id: id.clone(),
-        recorded_at,
-        received_at: recorded_at,
-        fingerprint: 0,
-        boot_id: None,
-        sequence: Some(round as u64),
-        position: Some(position),
-        odometer_m: None,
-        signals,
-        ignition: None,
-        dtcs: Vec::new(),
-        extras: Vec::new(),
-        rejected: Vec::new(),
-    };
+    let mut reading =
+        Reading { sequence: Some(round as u64), position: Some(position), signals, ..Reading::bare(id.clone(), recorded_at) };
     reading.fingerprint = reading.compute_fingerprint();
     reading
 }

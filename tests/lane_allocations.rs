@@ -149,19 +149,9 @@ fn a_delivery(vehicle: usize, round: usize) -> Delivery {
     let mut position = Position::new(49.0 + round as f64 * 1e-4, 8.4).unwrap();
     position.heading_deg = Some(10.0);
     let mut reading = Reading {
-        vehicle_id: VehicleId::new(&format!("vehicle-{vehicle}")).unwrap(),
-        recorded_at,
-        received_at: recorded_at,
-        fingerprint: 0,
-        boot_id: None,
-        sequence: None,
         position: Some(position),
-        odometer_m: None,
         signals,
-        ignition: None,
-        dtcs: Vec::new(),
-        extras: Vec::new(),
-        rejected: Vec::new(),
+        ..Reading::bare(VehicleId::new(&format!("vehicle-{vehicle}")).unwrap(), recorded_at)
     };
     reading.fingerprint = reading.compute_fingerprint();
     let slot = reading.vehicle_id.slot();

@@ -19,21 +19,7 @@ pub fn reading_of(vehicle_id: &str, seconds: i64, values: &[(SignalId, f32)]) ->
     for (id, value) in values {
         signals.set(*id, *value);
     }
-    let mut reading = Reading {
-        vehicle_id: VehicleId::new(vehicle_id).unwrap(),
-        recorded_at: at(seconds),
-        received_at: at(seconds),
-        fingerprint: 0,
-        boot_id: None,
-        sequence: None,
-        position: None,
-        odometer_m: None,
-        signals,
-        ignition: None,
-        dtcs: Vec::new(),
-        extras: Vec::new(),
-        rejected: Vec::new(),
-    };
+    let mut reading = Reading { signals, ..Reading::bare(VehicleId::new(vehicle_id).unwrap(), at(seconds)) };
     reading.fingerprint = reading.compute_fingerprint();
     reading
 }

@@ -16,8 +16,7 @@ pub fn total(page: &str, name: &str) -> Option<f64> {
     samples(page, name).map(|sample| sample.value).reduce(|sum, value| sum + value)
 }
 
-/// How a histogram grew between two pages: the upper bounds of the buckets that hold the quantiles. Of a summary, which has none, the quantiles
-/// that the later page shows (they look back about a minute). `None` where nothing was counted.
+/// How a histogram grew between two pages: the upper bounds of the buckets that hold the quantiles. `None` where nothing was counted.
 #[must_use]
 pub fn distribution_between(before: &str, after: &str, name: &str) -> Option<BatchSize> {
     let grown = |suffix: &str| {
@@ -32,10 +31,7 @@ pub fn distribution_between(before: &str, after: &str, name: &str) -> Option<Bat
     for (bound, earlier) in self::buckets(before, name) {
         buckets.iter_mut().filter(|(known, _)| known.total_cmp(&bound).is_eq()).for_each(|(_, count)| *count -= earlier);
     }
-    let quantile = |wanted: f64| {
-        let in_bucket = buckets.iter().find(|(_, below)| *below >= wanted * count).map(|(bound, _)| *bound);
-        in_bucket.or_else(|| summary_quantile(after, name, wanted))
-    };
+    let quantile = |wanted: f64| buckets.iter().find(|(_, below)| *below >= wanted * count).map(|(bound, _)| *bound);
     Some(BatchSize { p50: quantile(0.5)?, p99: quantile(0.99)?, mean: grown("sum") / count })
 }
 
@@ -53,13 +49,6 @@ fn buckets(page: &str, name: &str) -> Vec<(f64, f64)> {
     }
     buckets.sort_by(|left, right| left.0.total_cmp(&right.0));
     buckets
-}
-
-fn summary_quantile(page: &str, name: &str, wanted: f64) -> Option<f64> {
-    let is_wanted = |sample: &Sample| {
-        sample.label("quantile").and_then(|text| text.parse::<f64>().ok()).is_some_and(|given| (given - wanted).abs() < 1e-9)
-    };
-    samples(page, name).find(is_wanted).map(|sample| sample.value)
 }
 
 struct Sample<'a> {
@@ -100,12 +89,6 @@ mod tests {
     fn only_what_was_counted_between_the_pages_counts() {
         assert_eq!(distribution_between(BEFORE, AFTER, "batch"), Some(BatchSize { p50: 8.0, p99: 8.0, mean: 6.0 }));
         assert_eq!(distribution_between(AFTER, AFTER, "batch"), None);
-    }
-
-    #[test]
-    fn a_summary_tells_its_own_quantiles() {
-        let page = "batch{quantile=\"0.5\"} 3\nbatch{quantile=\"0.99\"} 40\nbatch_sum 90\nbatch_count 20\n";
-        assert_eq!(distribution_between("", page, "batch"), Some(BatchSize { p50: 3.0, p99: 40.0, mean: 4.5 }));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::analytics::features::{FeatureDescription, describe};
 use crate::analytics::rows::{FeatureRows, Wanted};
 use crate::domain::SignalTable;
 use crate::settings::{self, Interval};
-use crate::wire::history::{Column, ColumnMap, ColumnType, HistoryReader, ReadOptions, TableWriter};
+use crate::wire::history::{Column, ColumnMap, ColumnType, HistoryReader, ReadOptions, TableWriter, Value};
 
 const SCHEMA_VERSION: u32 = 1;
 
@@ -109,8 +109,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let names = wanted.names();
     let window_bytes = settings::Analytics::default().window_bytes.bytes();
     let mut computation = FeatureRows::new(&wanted, &table, usize::try_from(window_bytes).context("window_bytes")?)?;
-    let mut wide = Vec::with_capacity(names.len());
-    let columns = names.iter().map(|name| Column { name: name.clone(), number: ColumnType::F32 }).collect();
+    let columns = names.iter().map(|name| Column { name: name.clone(), kind: ColumnType::F32 }).collect();
     let mut writer = TableWriter::create(&args.out, columns)?;
     let read = ReadOptions { every: args.every.map(Interval::duration), vehicle_prefix: args.prefix.clone() };
     let mut counts = Vec::with_capacity(args.files.len());
@@ -119,9 +118,8 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
         for row in rows.by_ref() {
             let reading = row?.reading;
             if let Some(values) = computation.row(&reading) {
-                wide.clear();
-                wide.extend(values.iter().map(|value| f64::from(*value)));
-                writer.row(&reading.vehicle_id, reading.recorded_at, &wide)?;
+                let values = values.iter().map(|value| Value::Number(f64::from(*value)));
+                writer.row(&reading.vehicle_id, reading.recorded_at, values)?;
             }
         }
         report_refused(path, rows.counts());

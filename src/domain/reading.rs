@@ -73,6 +73,26 @@ impl Ignition {
 codes!(Rejection { NotFinite = "not_finite", OutOfRange = "out_of_range", TooManyExtras = "too_many_extras" });
 
 impl Reading {
+    /// With nothing in it yet, and received when it was recorded.
+    #[must_use]
+    pub fn bare(vehicle_id: VehicleId, recorded_at: Timestamp) -> Self {
+        Self {
+            vehicle_id,
+            recorded_at,
+            received_at: recorded_at,
+            fingerprint: 0,
+            boot_id: None,
+            sequence: None,
+            position: None,
+            odometer_m: None,
+            signals: SignalValues::default(),
+            ignition: None,
+            dtcs: Vec::new(),
+            extras: Vec::new(),
+            rejected: Vec::new(),
+        }
+    }
+
     /// XXH3-64 over the decoded fields in canonical order, so that the same reading in JSON and in protobuf has one identity.
     /// Neither the way in nor `received_at` takes part.
     #[must_use]
@@ -134,19 +154,11 @@ mod tests {
         let mut signals = SignalValues::default();
         signals.set(signal::SPEED, 63.2);
         Reading {
-            vehicle_id: VehicleId::new("truck-7").unwrap(),
-            recorded_at: Timestamp::from_micros(1),
             received_at: Timestamp::from_micros(2),
-            fingerprint: 0,
-            boot_id: None,
             sequence: Some(4),
-            position: None,
-            odometer_m: None,
             signals,
             ignition: Some(Ignition::On),
-            dtcs: Vec::new(),
-            extras: Vec::new(),
-            rejected: Vec::new(),
+            ..Reading::bare(VehicleId::new("truck-7").unwrap(), Timestamp::from_micros(1))
         }
     }
 

@@ -209,7 +209,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Quality, Reading, SignalValues, Timestamp};
+    use crate::domain::{Quality, Reading, Timestamp};
 
     fn at(vehicle_id: &str, recorded_at: i64, arrival: u64) -> Assessment {
         Assessment {
@@ -221,21 +221,7 @@ mod tests {
             lost_before_us: 0,
             findings: Vec::new(),
             revision: 0,
-            reading: Reading {
-                vehicle_id: VehicleId::new(vehicle_id).unwrap(),
-                recorded_at: Timestamp::from_micros(recorded_at),
-                received_at: Timestamp::from_micros(recorded_at),
-                fingerprint: 0,
-                boot_id: None,
-                sequence: None,
-                position: None,
-                odometer_m: None,
-                signals: SignalValues::default(),
-                ignition: None,
-                dtcs: Vec::new(),
-                extras: Vec::new(),
-                rejected: Vec::new(),
-            },
+            reading: Reading::bare(VehicleId::new(vehicle_id).unwrap(), Timestamp::from_micros(recorded_at)),
         }
     }
 

@@ -6,7 +6,7 @@ use super::faults::{FAULTS, MEAN_DAYS_BETWEEN_FAULTS};
 use super::illness::{Plan, RandomFaults};
 use super::roads::Roads;
 use super::vehicle::Vehicle;
-use crate::domain::{Reading, SignalValues, Timestamp, VehicleId};
+use crate::domain::{Reading, Timestamp, VehicleId};
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -76,19 +76,5 @@ impl Fleet {
 
 /// An empty reading to be filled again and again.
 pub fn blank_reading() -> Reading {
-    Reading {
-        vehicle_id: VehicleId::new("nobody").expect("letters only"),
-        recorded_at: Timestamp::default(),
-        received_at: Timestamp::default(),
-        fingerprint: 0,
-        boot_id: None,
-        sequence: None,
-        position: None,
-        odometer_m: None,
-        signals: SignalValues::default(),
-        ignition: None,
-        dtcs: Vec::new(),
-        extras: Vec::new(),
-        rejected: Vec::new(),
-    }
+    Reading::bare(VehicleId::new("nobody").expect("letters only"), Timestamp::default())
 }

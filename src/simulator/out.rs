@@ -3,42 +3,19 @@
 //! Columns: `vehicle_id`, `recorded_at`, position, every signal of the table by its name, `ignition`, and the labels `fault` and
 //! `severity` (empty while healthy). The file appears under its name only when it is complete: until then it is `NAME.partial`.
 
-mod csv;
-mod parquet;
-
-use std::ffi::OsString;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::fleet::{Fleet, blank_reading};
 use super::labels::{self, Labelled};
 use super::vehicle::Label;
-use crate::domain::{Reading, SignalTable};
-
-/// Columns of the position, in the order of the file.
-const POSITION_COLUMNS: [&str; 5] = ["latitude", "longitude", "altitude_m", "heading_deg", "accuracy_m"];
-
-#[derive(Debug, thiserror::Error)]
-pub enum OutError {
-    #[error("{} ends neither in .parquet nor in .csv, so it is not clear what to write", path.display())]
-    Ending { path: PathBuf },
-    #[error("could not write {}: {source}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("could not write {}: {source}", path.display())]
-    Parquet { path: PathBuf, source: ::parquet::errors::ParquetError },
-}
+use crate::domain::{Ignition, Position, Reading, SignalTable, signal};
+use crate::wire::history::{Column, ColumnType, HistoryError, TableWriter, Value};
 
 #[derive(Debug)]
 pub struct Written {
     pub readings: u64,
     pub labels: Vec<Labelled>,
-}
-
-enum Sink {
-    Csv(csv::CsvSink),
-    Parquet(Box<parquet::ParquetSink>),
 }
 
 /// Lives through `length` as fast as it can and writes all readings. `progress` is told the share that is done.
@@ -51,28 +28,13 @@ pub fn write(
     path: &Path,
     table: &SignalTable,
     mut progress: impl FnMut(f64),
-) -> Result<Written, OutError> {
-    let mut partial = OsString::from(path.as_os_str());
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let io = |source| OutError::Write { path: path.to_owned(), source };
-    let parquet = |source| OutError::Parquet { path: path.to_owned(), source };
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    let mut sink = match ending.as_deref() {
-        Some("csv") => Sink::Csv(csv::CsvSink::create(&partial, table).map_err(io)?),
-        Some("parquet") => Sink::Parquet(Box::new(parquet::ParquetSink::create(&partial, table).map_err(parquet)?)),
-        _ => return Err(OutError::Ending { path: path.to_owned() }),
-    };
-    let readings = each_reading(fleet, length, &mut progress, |reading, label| match &mut sink {
-        Sink::Csv(sink) => sink.row(reading, label).map_err(io),
-        Sink::Parquet(sink) => sink.row(reading, label).map_err(parquet),
+) -> Result<Written, HistoryError> {
+    let mut writer = TableWriter::create(path, columns(table))?;
+    let signals = table.iter().count();
+    let readings = each_reading(fleet, length, &mut progress, |reading, label| {
+        writer.row(&reading.vehicle_id, reading.recorded_at, row(reading, label, signals))
     })?;
-    let file = match sink {
-        Sink::Csv(sink) => sink.finish().map_err(io)?,
-        Sink::Parquet(sink) => sink.finish().map_err(parquet)?,
-    };
-    file.sync_all().map_err(io)?;
-    fs::rename(&partial, path).map_err(io)?;
+    writer.finish()?;
     Ok(Written { readings, labels: fleet.vehicles.iter().flat_map(labels::of).collect() })
 }
 
@@ -106,4 +68,44 @@ pub fn each_reading<E>(
         round += 1;
         progress((fleet.world.every.as_secs_f64() * f64::from(round) / length.as_secs_f64()).min(1.0));
     }
+}
+
+fn columns(table: &SignalTable) -> Vec<Column> {
+    let position = [
+        ("latitude", ColumnType::F64),
+        ("longitude", ColumnType::F64),
+        ("altitude_m", ColumnType::F32),
+        ("heading_deg", ColumnType::F32),
+        ("accuracy_m", ColumnType::F32),
+    ];
+    // The odometer in full.
+    let kind = |id| if id == signal::ODOMETER { ColumnType::F64 } else { ColumnType::F32 };
+    let signals = table.iter().map(|(id, signal)| (signal.name, kind(id)));
+    let rest = [("ignition", ColumnType::Code), ("fault", ColumnType::Code), ("severity", ColumnType::F32)];
+    let columns = position.into_iter().chain(signals).chain(rest);
+    columns.map(|(name, kind)| Column { name: name.to_owned(), kind }).collect()
+}
+
+/// In the order of the columns.
+fn row(reading: &Reading, label: Option<Label>, signals: usize) -> impl Iterator<Item = Value> {
+    let position = reading.position.as_ref();
+    let position = [
+        position.map(Position::latitude),
+        position.map(Position::longitude),
+        position.and_then(|position| position.altitude_m).map(f64::from),
+        position.and_then(|position| position.heading_deg).map(f64::from),
+        position.and_then(|position| position.accuracy_m).map(f64::from),
+    ];
+    let mut present = reading.signals.iter().peekable();
+    let signals = (0..signals).map(move |index| match present.next_if(|(id, _)| id.index() == index) {
+        Some((signal::ODOMETER, _)) => reading.odometer_m,
+        value => value.map(|(_, value)| f64::from(value)),
+    });
+    let number = |value: Option<f64>| Value::Number(value.unwrap_or(f64::NAN));
+    let rest = [
+        Value::Code(reading.ignition.map(Ignition::code)),
+        Value::Code(label.map(|label| label.fault.name())),
+        number(label.map(|label| f64::from(label.severity))),
+    ];
+    position.into_iter().chain(signals).map(number).chain(rest)
 }

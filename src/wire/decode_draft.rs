@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::decode::{DecodeContext, head};
-use crate::domain::{Ignition, Position, Reading, Reason, RejectedSignal, Rejection, SignalId, SignalValues, Timestamp, signal};
+use crate::domain::{Ignition, Position, Reading, Reason, RejectedSignal, Rejection, SignalId, Timestamp, signal};
 
 const MAX_EXTRAS: usize = 64;
 const MAX_NAME_CHARS: usize = 64;
@@ -83,21 +83,8 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     pub fn new(context: &'a DecodeContext<'a>, index: Option<usize>) -> Self {
-        let reading = Reading {
-            vehicle_id: context.vehicle_id.clone(),
-            recorded_at: Timestamp::default(),
-            received_at: context.received_at,
-            fingerprint: 0,
-            boot_id: None,
-            sequence: None,
-            position: None,
-            odometer_m: None,
-            signals: SignalValues::default(),
-            ignition: None,
-            dtcs: Vec::new(),
-            extras: Vec::new(),
-            rejected: Vec::new(),
-        };
+        let reading =
+            Reading { received_at: context.received_at, ..Reading::bare(context.vehicle_id.clone(), Timestamp::default()) };
         Self { context, recorded_at: None, named: 0, extras: Vec::new(), refusal: None, index, reading }
     }
 

@@ -93,19 +93,17 @@ fn protobuf_readings(vehicle_id: &str, count: usize) -> Vec<u8> {
             signals.set(signal::SPEED, 63.25);
             signals.set(signal::ENGINE_SPEED, 2_110.0);
             Reading {
-                vehicle_id: VehicleId::new(vehicle_id).unwrap(),
-                recorded_at: Timestamp::from_micros(now.as_micros() + i64::try_from(number).unwrap()),
                 received_at: now,
-                fingerprint: 0,
                 boot_id: Some(7),
                 sequence: Some(number as u64),
-                position: None,
                 odometer_m: Some(123_456_789.5),
                 signals,
-                ignition: None,
                 dtcs: vec!["P0301".into()],
                 extras: vec![("wiper_stage".into(), 2.0)],
-                rejected: Vec::new(),
+                ..Reading::bare(
+                    VehicleId::new(vehicle_id).unwrap(),
+                    Timestamp::from_micros(now.as_micros() + i64::try_from(number).unwrap()),
+                )
             }
         })
         .collect();

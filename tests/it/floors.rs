@@ -46,7 +46,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("mqtt5", &["ingest/"]),
     ("rumqttc", &["ingest/", "simulator/", "bench/"]),
     ("prost", &["wire/", "rpc/", "analytics/onnx"]),
-    ("parquet", &["wire/history", "simulator/"]),
+    ("parquet", &["wire/history"]),
     ("rstar", &["domain/fence", "analytics/fences"]),
     ("robust", &["domain/fence/plane"]),
     ("axum", &["dashboard/", "ingest/uplink", "assembly"]),

@@ -83,19 +83,10 @@ fn every_way_of_writing_a_reading_is_one_and_the_same_reading() {
     signals.set(signal::SPEED, 63.2);
     signals.set(signal::GEAR, 4.0);
     let reading = |recorded_at| Reading {
-        vehicle_id: VehicleId::new("bus-1").unwrap(),
-        recorded_at,
-        received_at: recorded_at,
-        fingerprint: 0,
-        boot_id: None,
         sequence: Some(1),
         position: Some(odograph::domain::Position::new(49.5, 8.25).unwrap()),
-        odometer_m: None,
         signals,
-        ignition: None,
-        dtcs: Vec::new(),
-        extras: Vec::new(),
-        rejected: Vec::new(),
+        ..Reading::bare(VehicleId::new("bus-1").unwrap(), recorded_at)
     };
     let mut protobuf = Vec::new();
     ProtobufEncoder::new(Arc::new(SignalTable::default())).encode(&[reading(first), reading(second)], &mut protobuf);

@@ -36,19 +36,10 @@ fn readings_of(sent: &[Sent]) -> Vec<Reading> {
         signals.set(signal::SPEED, f32::from(*speed));
         signals.set(signal::ENGINE_SPEED, 900.0 + 20.0 * f32::from(*speed));
         let mut reading = Reading {
-            vehicle_id: VehicleId::new(VEHICLES[*vehicle]).unwrap(),
-            recorded_at,
-            received_at: recorded_at,
-            fingerprint: 0,
-            boot_id: None,
             sequence: Some(sequence as u64),
             position: Some(Position::new(49.0 + f64::from(*speed) / 1e3, 8.4).unwrap()),
-            odometer_m: None,
             signals,
-            ignition: None,
-            dtcs: Vec::new(),
-            extras: Vec::new(),
-            rejected: Vec::new(),
+            ..Reading::bare(VehicleId::new(VEHICLES[*vehicle]).unwrap(), recorded_at)
         };
         reading.fingerprint = reading.compute_fingerprint();
         reading

@@ -42,19 +42,10 @@ pub(crate) fn at(recorded_at: i64) -> Assessment {
         findings: Vec::new(),
         revision: 0,
         reading: Reading {
-            vehicle_id: VehicleId::new("truck-7").unwrap(),
-            recorded_at: Timestamp::from_micros(recorded_at),
             received_at: Timestamp::from_micros(recorded_at + 20_000),
             fingerprint: recorded_at.unsigned_abs().rotate_left(17),
-            boot_id: None,
-            sequence: None,
-            position: None,
-            odometer_m: None,
             signals,
-            ignition: None,
-            dtcs: Vec::new(),
-            extras: Vec::new(),
-            rejected: Vec::new(),
+            ..Reading::bare(VehicleId::new("truck-7").unwrap(), Timestamp::from_micros(recorded_at))
         },
     }
 }

@@ -100,19 +100,12 @@ impl Binding {
             return Err((Refusal::NothingMeasured, recorded_at.to_string()));
         }
         let mut reading = Reading {
-            vehicle_id,
-            recorded_at,
-            received_at: recorded_at,
-            fingerprint: 0,
-            boot_id: None,
-            sequence: None,
             position,
             odometer_m,
             signals,
             ignition: self.ignition(rows),
-            dtcs: Vec::new(),
-            extras: Vec::new(),
             rejected,
+            ..Reading::bare(vehicle_id, recorded_at)
         };
         reading.fingerprint = reading.compute_fingerprint();
         Ok(reading)

@@ -1,4 +1,4 @@
-//! History as files: rows of CSV, gzipped CSV and Parquet to readings, and tables of numbers back to CSV and Parquet.
+//! History as files: rows of CSV, gzipped CSV and Parquet to readings, and tables back to CSV and Parquet.
 //! Does not replay them and computes no features: `simulator::replay`, `cli::features`.
 
 mod binding;
@@ -13,4 +13,4 @@ mod writer;
 pub use columns::{ColumnMap, MapError, SHIPPED};
 pub use reader::{HistoryReader, HistoryRow, ReadOptions, Refusal, RefusedRows, RowCounts};
 pub use rows::HistoryError;
-pub use writer::{Column, ColumnType, TableWriter};
+pub use writer::{Column, ColumnType, TableWriter, Value};

@@ -162,8 +162,8 @@ fn a_file_that_ends_too_early_is_an_error_after_its_readable_rows() {
 
 fn columns() -> Vec<Column> {
     vec![
-        Column { name: "speed_km_per_h".to_owned(), number: ColumnType::F32 },
-        Column { name: "odometer_m".to_owned(), number: ColumnType::F64 },
+        Column { name: "speed_km_per_h".to_owned(), kind: ColumnType::F32 },
+        Column { name: "odometer_m".to_owned(), kind: ColumnType::F64 },
     ]
 }
 
@@ -183,8 +183,8 @@ fn what_is_written_reads_back_the_same_as_parquet_and_as_csv() {
         // More than one row group.
         for step in 0..70_000u32 {
             let speed = if step % 3 == 0 { f64::NAN } else { f64::from(speed_of(step)) };
-            let row = [speed, 1e8 + f64::from(step) / 3.0];
-            writer.row(&vehicle_id, start.plus(Duration::from_secs(u64::from(step))), &row).unwrap();
+            let row = [speed, 1e8 + f64::from(step) / 3.0].map(Value::Number);
+            writer.row(&vehicle_id, start.plus(Duration::from_secs(u64::from(step))), row).unwrap();
         }
         assert!(!path.exists(), "not before it is complete");
         assert_eq!(writer.finish().unwrap(), 70_000);

@@ -1,4 +1,4 @@
-//! Tables of (`vehicle_id`, `recorded_at`, numbers) to Parquet or CSV. Does not know what the numbers are.
+//! Tables of (`vehicle_id`, `recorded_at`, numbers and codes) to Parquet or CSV. Does not know what they mean.
 //!
 //! The file appears under its name only when it is complete: until then it is `NAME.partial`.
 
@@ -8,29 +8,39 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, TimeUnit, Type as PhysicalType};
+use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as PhysicalType};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::types::Type;
+use parquet::schema::types::{Type, TypePtr};
 
 use super::rows::HistoryError;
 use crate::domain::{Timestamp, VehicleId};
 
 /// Rows that are held in memory before they are written as one row group: about 8 MB with 30 f32 columns.
 const ROW_GROUP_ROWS: usize = 65_536;
+const BUFFER_BYTES: usize = 1 << 18;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnType {
     F32,
     F64,
+    /// Words of the product such as `off`: nothing in them needs quotes.
+    Code,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
-    pub number: ColumnType,
+    pub kind: ColumnType,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value {
+    /// NaN where it is missing.
+    Number(f64),
+    Code(Option<&'static str>),
 }
 
 /// Writes one table. Dropped before [`TableWriter::finish`], it leaves only the `.partial` file.
@@ -38,6 +48,8 @@ pub struct TableWriter {
     path: PathBuf,
     partial: PathBuf,
     columns: Vec<Column>,
+    /// Used again for every row.
+    row: Vec<Value>,
     rows: u64,
     sink: Sink,
 }
@@ -59,6 +71,7 @@ struct ParquetSink {
 enum Values {
     F32(Vec<f32>),
     F64(Vec<f64>),
+    Code(Vec<ByteArray>),
 }
 
 impl TableWriter {
@@ -81,25 +94,33 @@ impl TableWriter {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
-        let mut file = BufWriter::new(File::create(&partial).map_err(io)?);
+        let mut file = BufWriter::with_capacity(BUFFER_BYTES, File::create(&partial).map_err(io)?);
         let sink = if is_parquet {
             Sink::Parquet(Box::new(ParquetSink::new(file, &columns).map_err(|source| parquet_error(path, source))?))
         } else {
             write_csv_header(&mut file, &columns).map_err(io)?;
             Sink::Csv(file)
         };
-        Ok(Self { path: path.to_owned(), partial, columns, rows: 0, sink })
+        Ok(Self { path: path.to_owned(), partial, row: Vec::with_capacity(columns.len()), columns, rows: 0, sink })
     }
 
-    /// `values`: one number per column, NaN where it is missing. A column of [`ColumnType::F32`] keeps what an f32 can hold.
+    /// `values`: one per column, of its kind. A column of [`ColumnType::F32`] keeps what an f32 can hold.
     ///
     /// # Errors
     /// Where the file cannot be written.
-    pub fn row(&mut self, vehicle_id: &VehicleId, recorded_at: Timestamp, values: &[f64]) -> Result<(), HistoryError> {
-        assert_eq!(values.len(), self.columns.len(), "one number per column");
+    pub fn row(
+        &mut self,
+        vehicle_id: &VehicleId,
+        recorded_at: Timestamp,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<(), HistoryError> {
+        self.row.clear();
+        self.row.extend(values);
+        let (values, columns) = (&self.row, &self.columns);
+        assert_eq!(values.len(), columns.len(), "one value per column");
         self.rows += 1;
         match &mut self.sink {
-            Sink::Csv(file) => write_csv_row(file, &self.columns, vehicle_id, recorded_at, values)
+            Sink::Csv(file) => write_csv_row(file, columns, vehicle_id, recorded_at, values)
                 .map_err(|source| HistoryError::Write { path: self.path.clone(), source }),
             Sink::Parquet(sink) => sink.row(vehicle_id, recorded_at, values).map_err(|source| parquet_error(&self.path, source)),
         }
@@ -139,15 +160,16 @@ fn write_csv_row(
     columns: &[Column],
     vehicle_id: &VehicleId,
     recorded_at: Timestamp,
-    values: &[f64],
+    values: &[Value],
 ) -> io::Result<()> {
     write!(file, "{vehicle_id},{recorded_at}")?;
     for (column, value) in columns.iter().zip(values) {
         // Rust prints the shortest text that reads back as the same number.
-        match column.number {
-            _ if value.is_nan() => file.write_all(b",")?,
-            ColumnType::F32 => write!(file, ",{}", as_f32(*value))?,
-            ColumnType::F64 => write!(file, ",{value}")?,
+        match value {
+            Value::Number(number) if number.is_nan() => file.write_all(b",")?,
+            Value::Number(number) if column.kind == ColumnType::F32 => write!(file, ",{}", as_f32(*number))?,
+            Value::Number(number) => write!(file, ",{number}")?,
+            Value::Code(code) => write!(file, ",{}", code.unwrap_or_default())?,
         }
     }
     file.write_all(b"\n")
@@ -160,46 +182,37 @@ const fn as_f32(value: f64) -> f32 {
 
 impl ParquetSink {
     fn new(file: BufWriter<File>, columns: &[Column]) -> Result<Self, ParquetError> {
-        let vehicle_id = Type::primitive_type_builder("vehicle_id", PhysicalType::BYTE_ARRAY)
-            .with_converted_type(ConvertedType::UTF8)
-            .with_logical_type(Some(LogicalType::String))
-            .with_repetition(Repetition::REQUIRED)
-            .build()?;
         let recorded_at = Type::primitive_type_builder("recorded_at", PhysicalType::INT64)
             .with_logical_type(Some(LogicalType::timestamp(true, TimeUnit::MICROS)))
             .with_repetition(Repetition::REQUIRED)
             .build()?;
-        let mut fields = vec![Arc::new(vehicle_id), Arc::new(recorded_at)];
-        for column in columns {
-            let number = match column.number {
-                ColumnType::F32 => PhysicalType::FLOAT,
-                ColumnType::F64 => PhysicalType::DOUBLE,
-            };
-            fields.push(Arc::new(
-                Type::primitive_type_builder(&column.name, number).with_repetition(Repetition::OPTIONAL).build()?,
-            ));
+        let mut fields = vec![text("vehicle_id", Repetition::REQUIRED)?, Arc::new(recorded_at)];
+        for Column { name, kind } in columns {
+            fields.push(match kind {
+                ColumnType::F32 => number(name, PhysicalType::FLOAT)?,
+                ColumnType::F64 => number(name, PhysicalType::DOUBLE)?,
+                ColumnType::Code => text(name, Repetition::OPTIONAL)?,
+            });
         }
         let schema = Type::group_type_builder("odograph").with_fields(fields).build()?;
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .build();
         Ok(Self {
             writer: SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties))?,
             vehicle_ids: Vec::new(),
             recorded_at: Vec::new(),
-            values: columns.iter().map(|column| Values::new(column.number)).collect(),
+            values: columns.iter().map(|column| Values::new(column.kind)).collect(),
             levels: vec![Vec::new(); columns.len()],
         })
     }
 
-    fn row(&mut self, vehicle_id: &VehicleId, recorded_at: Timestamp, values: &[f64]) -> Result<(), ParquetError> {
+    fn row(&mut self, vehicle_id: &VehicleId, recorded_at: Timestamp, values: &[Value]) -> Result<(), ParquetError> {
         self.vehicle_ids.push(ByteArray::from(vehicle_id.as_str()));
         self.recorded_at.push(recorded_at.as_micros());
         for ((column, levels), value) in self.values.iter_mut().zip(&mut self.levels).zip(values) {
-            levels.push(i16::from(!value.is_nan()));
-            match column {
-                _ if value.is_nan() => {}
-                Values::F32(numbers) => numbers.push(as_f32(*value)),
-                Values::F64(numbers) => numbers.push(*value),
-            }
+            levels.push(i16::from(column.push(*value)));
         }
         if self.recorded_at.len() < ROW_GROUP_ROWS { Ok(()) } else { self.write_row_group() }
     }
@@ -212,6 +225,7 @@ impl ParquetSink {
             write_column(&mut group, |column| match values {
                 Values::F32(numbers) => column.typed::<FloatType>().write_batch(numbers, Some(levels), None),
                 Values::F64(numbers) => column.typed::<DoubleType>().write_batch(numbers, Some(levels), None),
+                Values::Code(codes) => column.typed::<ByteArrayType>().write_batch(codes, Some(levels), None),
             })?;
         }
         group.close()?;
@@ -240,18 +254,40 @@ fn write_column<W: Write + Send>(
     column.close()
 }
 
+fn text(name: &str, repetition: Repetition) -> Result<TypePtr, ParquetError> {
+    let builder = Type::primitive_type_builder(name, PhysicalType::BYTE_ARRAY);
+    builder.with_logical_type(Some(LogicalType::String)).with_repetition(repetition).build().map(Arc::new)
+}
+
+fn number(name: &str, physical: PhysicalType) -> Result<TypePtr, ParquetError> {
+    Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL).build().map(Arc::new)
+}
+
 impl Values {
-    const fn new(number: ColumnType) -> Self {
-        match number {
+    const fn new(kind: ColumnType) -> Self {
+        match kind {
             ColumnType::F32 => Self::F32(Vec::new()),
             ColumnType::F64 => Self::F64(Vec::new()),
+            ColumnType::Code => Self::Code(Vec::new()),
         }
+    }
+
+    /// False where the value is missing.
+    fn push(&mut self, value: Value) -> bool {
+        match (self, value) {
+            (Self::F32(numbers), Value::Number(number)) if !number.is_nan() => numbers.push(as_f32(number)),
+            (Self::F64(numbers), Value::Number(number)) if !number.is_nan() => numbers.push(number),
+            (Self::Code(codes), Value::Code(Some(code))) => codes.push(ByteArray::from(code)),
+            _ => return false,
+        }
+        true
     }
 
     fn clear(&mut self) {
         match self {
             Self::F32(numbers) => numbers.clear(),
             Self::F64(numbers) => numbers.clear(),
+            Self::Code(codes) => codes.clear(),
         }
     }
 }
