@@ -12,7 +12,8 @@ use crate::domain::SignalTable;
 #[derive(Debug, Clone)]
 pub enum ArchiveAddress {
     Sqlite(PathBuf),
-    Postgres(Connector),
+    /// And the data folder, where what a start needs is kept.
+    Postgres(Connector, PathBuf),
 }
 
 impl ArchiveAddress {
@@ -27,7 +28,7 @@ impl ArchiveAddress {
         match url.split_once("://") {
             Some(("sqlite", file)) if !file.is_empty() => Ok(Self::Sqlite(PathBuf::from(file))),
             Some(("sqlite", _)) => Err(ArchiveError::Address { problem: "names no file".to_owned() }),
-            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(Connector::read(url)?)),
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(Connector::read(url)?, data.to_owned())),
             Some((scheme, _)) => Err(ArchiveError::Address { problem: format!("begins with {scheme:?}") }),
             None => Err(ArchiveError::Address { problem: "has no ://".to_owned() }),
         }
@@ -44,7 +45,10 @@ pub async fn open_existing(address: ArchiveAddress, table: Arc<SignalTable>) -> 
     {
         return Err(ArchiveError::Missing { path: file.clone() });
     }
-    let archive = open(address, table).await?;
+    let archive: SharedArchive = match address {
+        ArchiveAddress::Sqlite(file) => Arc::new(SqliteArchive::open(&file, table).await?),
+        ArchiveAddress::Postgres(connector, _) => Arc::new(PostgresArchive::open(connector, None, table).await?),
+    };
     archive.answers().await?;
     Ok(archive)
 }
@@ -56,7 +60,7 @@ pub async fn open_existing(address: ArchiveAddress, table: Arc<SignalTable>) -> 
 pub async fn open(address: ArchiveAddress, table: Arc<SignalTable>) -> Result<SharedArchive, ArchiveError> {
     match address {
         ArchiveAddress::Sqlite(file) => Ok(Arc::new(SqliteArchive::open(&file, table).await?)),
-        ArchiveAddress::Postgres(connector) => Ok(Arc::new(PostgresArchive::open(connector, table).await?)),
+        ArchiveAddress::Postgres(connector, data) => Ok(Arc::new(PostgresArchive::open(connector, Some(&data), table).await?)),
     }
 }
 
@@ -77,7 +81,7 @@ mod tests {
         for url in right {
             let address = ArchiveAddress::read(url, data).unwrap();
             let shown = format!("{address:?}");
-            assert!(matches!(address, ArchiveAddress::Postgres(_)) && !shown.contains("secret"), "{shown}");
+            assert!(matches!(address, ArchiveAddress::Postgres(..)) && !shown.contains("secret"), "{shown}");
         }
         let wrong = [
             "sqlite://",

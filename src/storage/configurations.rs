@@ -23,6 +23,7 @@ pub trait ConfigurationArchive {
 
     async fn configuration(&self, revision: u64) -> Result<Option<StoredConfiguration>, ArchiveError>;
 
+    /// Where the archive does not answer: as it last did, if that is known.
     async fn newest_configuration(&self) -> Result<Option<StoredConfiguration>, ArchiveError>;
 
     async fn put_model_file(&self, sha256: &str, file: &[u8]) -> Result<(), ArchiveError>;

@@ -36,6 +36,12 @@ impl ArchiveError {
         !code.is_some_and(|extended| code_blames_the_data(extended & 0xff))
     }
 
+    /// Whether the archive could not be asked, as with a server that is down.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Database { .. } | Self::Silent { .. }) && self.is_transient()
+    }
+
     /// Whether an operator has to do something: waiting does not help, and starting another version might.
     #[must_use]
     pub const fn is_of_another_version(&self) -> bool {

@@ -12,7 +12,7 @@ pub trait VehicleArchive {
     /// Registers all of them or, with an error, none. A record that was there is replaced.
     async fn put_vehicles(&self, records: &[(VehicleId, VehicleRecord)], at: Timestamp) -> Result<(), ArchiveError>;
 
-    /// All vehicles that somebody registered.
+    /// All vehicles that somebody registered. Where the archive does not answer: as it last did, if that is known.
     async fn registered_vehicles(&self) -> Result<Vec<(VehicleId, VehicleRecord)>, ArchiveError>;
 }
 

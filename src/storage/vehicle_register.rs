@@ -52,9 +52,28 @@ impl VehicleRegister {
     /// # Errors
     /// Where the archive does not answer.
     pub async fn open(archive: SharedArchive) -> Result<Self, ArchiveError> {
-        let records = archive.registered_vehicles().await?;
-        let records = records.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
-        Ok(Self { archive, records: Arc::new(RwLock::new(records)), generation: Arc::default() })
+        let register = Self::empty(archive);
+        register.load().await?;
+        Ok(register)
+    }
+
+    /// As long as the archive could not be asked.
+    #[must_use]
+    pub fn empty(archive: SharedArchive) -> Self {
+        Self { archive, records: Arc::default(), generation: Arc::default() }
+    }
+
+    /// Takes in all that are registered.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn load(&self) -> Result<(), ArchiveError> {
+        let records = self.archive.registered_vehicles().await?;
+        let mut known = self.records.write().expect("no holder panics");
+        known.extend(records.into_iter().map(|(id, record)| (id, Arc::new(record))));
+        drop(known);
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
     }
 
     /// `None`: nobody registered it.

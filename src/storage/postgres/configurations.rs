@@ -26,7 +26,9 @@ impl ConfigurationArchive for PostgresArchive {
         let newest = lease.row(STORE, sqlx::query("select max(revision) from configurations")).await?;
         lease.run(STORE, "commit").await?;
         let newest = newest.expect("an aggregate is one row");
-        PostgresCells::new(&newest).required("configurations.revision")
+        let revision = PostgresCells::new(&newest).required("configurations.revision")?;
+        self.0.last_known.keep_configuration(&StoredConfiguration { revision, created_at: at, content: content.to_owned() });
+        Ok(revision)
     }
 
     async fn configuration(&self, revision: u64) -> Result<Option<StoredConfiguration>, ArchiveError> {
@@ -36,9 +38,13 @@ impl ConfigurationArchive for PostgresArchive {
     }
 
     async fn newest_configuration(&self) -> Result<Option<StoredConfiguration>, ArchiveError> {
-        let select = sqlx::query("select revision, created_at, content from configurations order by revision desc limit 1");
-        let row = self.reader().await?.row("read a configuration", select).await?;
-        row.as_ref().map(stored).transpose()
+        match self.ask_newest_configuration().await {
+            Ok(newest) => {
+                newest.as_ref().inspect(|newest| self.0.last_known.keep_configuration(newest));
+                Ok(newest)
+            }
+            Err(error) => self.0.last_known.configuration().map(Some).ok_or(error),
+        }
     }
 
     async fn put_model_file(&self, sha256: &str, file: &[u8]) -> Result<(), ArchiveError> {
@@ -51,6 +57,14 @@ impl ConfigurationArchive for PostgresArchive {
         let select = sqlx::query("select file from model_files where sha256 = $1").bind(sha256);
         let row = self.reader().await?.row("read a model", select).await?;
         row.map(|row| PostgresCells::new(&row).take()).transpose()
+    }
+}
+
+impl PostgresArchive {
+    async fn ask_newest_configuration(&self) -> Result<Option<StoredConfiguration>, ArchiveError> {
+        let select = sqlx::query("select revision, created_at, content from configurations order by revision desc limit 1");
+        let row = self.reader().await?.row("read a configuration", select).await?;
+        row.as_ref().map(stored).transpose()
     }
 }
 

@@ -7,7 +7,6 @@ use sqlx::AssertSqlSafe;
 use super::PostgresArchive;
 use super::connect::Lease;
 use super::values::{PostgresCells, Time};
-use crate::clock;
 use crate::domain::Timestamp;
 use crate::storage::error::ArchiveError;
 
@@ -49,7 +48,12 @@ impl Days {
     ///
     /// # Errors
     /// Where the archive does not answer.
-    pub async fn make(&mut self, lease: &mut Lease, times: impl Iterator<Item = Timestamp>) -> Result<(), ArchiveError> {
+    pub async fn make(
+        &mut self,
+        lease: &mut Lease,
+        times: impl Iterator<Item = Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), ArchiveError> {
         let wanted: HashSet<i32> = times.map(day_of).filter(|day| !self.made.contains(day)).collect();
         if wanted.is_empty() {
             return Ok(());
@@ -58,7 +62,7 @@ impl Days {
             self.made = existing(lease).await?.into_iter().collect();
             self.is_read = true;
         }
-        let last = day_of(clock::now()) + DAYS_AHEAD;
+        let last = day_of(now) + DAYS_AHEAD;
         let mut missing: Vec<i32> =
             wanted.into_iter().filter(|day| (FIRST_DAY..=last).contains(day) && !self.made.contains(day)).collect();
         missing.sort_unstable();
@@ -93,7 +97,7 @@ impl PostgresArchive {
         let mut lease = self.writer().await?;
         memory.days.forget();
         let today = day_of(now);
-        memory.days.make(&mut lease, (today..=today + DAYS_AHEAD).map(start_of)).await
+        memory.days.make(&mut lease, (today..=today + DAYS_AHEAD).map(start_of), now).await
     }
 
     /// Drops the oldest day of which all is older; where there is none, deletes up to `limit` such readings of no day.

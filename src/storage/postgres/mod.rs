@@ -11,12 +11,14 @@ mod days;
 mod history;
 mod insert;
 mod known;
+mod last_known;
 mod quarantine;
 mod store;
 mod values;
 mod vehicle_records;
 mod walk;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,7 @@ use tokio::sync::{Mutex, OnceCell};
 use self::connect::Lease;
 use self::days::Days;
 use self::known::Known;
+use self::last_known::LastKnown;
 use super::archive::{Archive, ArchiveRecord, Stored};
 use super::columns::StickyColumns;
 use super::error::{ArchiveError, database_error};
@@ -50,6 +53,7 @@ pub struct PostgresArchive(Arc<Inner>);
 struct Inner {
     table: Arc<SignalTable>,
     connector: Connector,
+    last_known: LastKnown,
     readers: PgPool,
     /// One connection: whoever holds `memory` has it.
     writer: PgPool,
@@ -70,9 +74,12 @@ struct Memory {
 impl PostgresArchive {
     /// # Errors
     /// Where a newer version wrote the archive. A server that does not answer is no error here.
-    pub async fn open(connector: Connector, table: Arc<SignalTable>) -> Result<Self, ArchiveError> {
+    ///
+    /// `data`: a folder where what a start needs is kept for when the server is down.
+    pub async fn open(connector: Connector, data: Option<&Path>, table: Arc<SignalTable>) -> Result<Self, ArchiveError> {
         let (readers, writer) = (connector.readers(), connector.writer());
-        let inner = Inner { table, connector, readers, writer, memory: Mutex::default(), prepared: OnceCell::new() };
+        let last_known = data.map_or_else(LastKnown::default, |data| LastKnown::in_folder(data.join("archive-last-known")));
+        let inner = Inner { table, connector, last_known, readers, writer, memory: Mutex::default(), prepared: OnceCell::new() };
         let archive = Self(Arc::new(inner));
         match archive.prepared().await {
             Ok(()) => {}

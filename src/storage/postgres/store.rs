@@ -4,6 +4,7 @@
 use super::connect::Lease;
 use super::insert::Readings;
 use super::{Memory, PostgresArchive, alerts, quarantine};
+use crate::clock;
 use crate::storage::archive::{ArchiveRecord, Rows, Stored};
 use crate::storage::columns::ColumnSet;
 use crate::storage::error::ArchiveError;
@@ -14,7 +15,7 @@ impl PostgresArchive {
         let mut memory = self.0.memory.lock().await;
         let mut lease = self.writer().await?;
         let recorded = rows.assessments.iter().map(|assessment| assessment.reading.recorded_at);
-        memory.days.make(&mut lease, recorded).await?;
+        memory.days.make(&mut lease, recorded, clock::now()).await?;
         let stored = self.transaction(&mut lease, &mut memory, &rows).await;
         if let Err(error) = &stored {
             memory.known.forget();

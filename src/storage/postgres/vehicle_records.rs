@@ -30,10 +30,25 @@ impl VehicleArchive for PostgresArchive {
             .bind(all(records, |_, record| record.battery_kwh))
             .bind(all(records, |_, record| record.make.as_deref()));
         let _one_writer = self.0.memory.lock().await;
-        self.writer().await?.execute("register vehicles", put).await.map(|_rows| ())
+        self.writer().await?.execute("register vehicles", put).await?;
+        // Rare, and a start without the server is to know them.
+        let registered = self.ask_registered_vehicles().await;
+        registered.map(|registered| self.0.last_known.keep_vehicles(&registered))
     }
 
     async fn registered_vehicles(&self) -> Result<Vec<(VehicleId, VehicleRecord)>, ArchiveError> {
+        match self.ask_registered_vehicles().await {
+            Ok(registered) => {
+                self.0.last_known.keep_vehicles(&registered);
+                Ok(registered)
+            }
+            Err(error) => self.0.last_known.vehicles().ok_or(error),
+        }
+    }
+}
+
+impl PostgresArchive {
+    async fn ask_registered_vehicles(&self) -> Result<Vec<(VehicleId, VehicleRecord)>, ArchiveError> {
         let select = "select vehicle_id, class, powertrain, vehicle_groups::text, tank_l, battery_kwh, make
             from vehicles where registered_at is not null";
         let rows = self.reader().await?.rows("list registered vehicles", sqlx::query(select)).await?;

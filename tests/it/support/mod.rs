@@ -22,6 +22,8 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(30);
 pub struct Site {
     folder: TempDir,
     service: Option<Service>,
+    /// A settings file, where it has any.
+    settings: Option<PathBuf>,
 }
 
 impl Site {
@@ -33,7 +35,17 @@ impl Site {
     }
 
     pub fn stopped() -> Self {
-        Self { folder: tempfile::tempdir().expect("the system has room for temporary files"), service: None }
+        Self { folder: tempfile::tempdir().expect("the system has room for temporary files"), service: None, settings: None }
+    }
+
+    /// With the service running on these.
+    pub fn with_settings(text: &str) -> Self {
+        let mut site = Self::stopped();
+        let file = site.path().join("odograph.toml");
+        std::fs::write(&file, text).unwrap();
+        site.settings = Some(file);
+        site.restart();
+        site
     }
 
     pub fn data(&self) -> PathBuf {
@@ -47,7 +59,8 @@ impl Site {
     /// Starts the service on what is in the folder.
     pub fn restart(&mut self) {
         assert!(self.service.is_none(), "it runs already");
-        match self.try_start(&[]) {
+        let settings = self.settings.as_ref().map(|file| ["--config", file.to_str().expect("a folder of our own")]);
+        match self.try_start(settings.as_ref().map_or(&[][..], |arguments| arguments)) {
             Ok(service) => self.service = Some(service),
             Err(error) => panic!("{error}"),
         }
