@@ -138,7 +138,9 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(arguments) => return explain(&arguments),
         Command::WhatIf(arguments) => return what_if(&arguments),
         Command::Bench(command) => return bench::run(command),
-        Command::Config { command: ConfigCommand::Show(arguments) } => print!("{}", load(&arguments)?.to_toml()),
+        Command::Config { command: ConfigCommand::Show(arguments) } => {
+            print!("{}", load(&arguments)?.without_passwords().to_toml())
+        }
         Command::Config { command: ConfigCommand::Check(arguments) } => {
             load(&arguments)?;
             eprintln!("The settings are right.");

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::process;
+
 /// Where Debian and Ubuntu put one folder a version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 /// PostgreSQL refuses to run as root; its package brings this user.
@@ -147,15 +149,20 @@ impl Server {
     /// Where it is not running.
     pub fn signal(&self, signal: Signal) -> Result<(), ServerError> {
         let io = |source| ServerError::Io { action: "signal the server", source };
-        let text = std::fs::read_to_string(self.data().join("postmaster.pid")).map_err(io)?;
-        let server = text.lines().next().and_then(|line| line.parse().ok()).and_then(Pid::from_raw);
-        let server = server.ok_or(std::io::Error::from(ErrorKind::InvalidData)).map_err(io)?;
+        let server = self.pid().map_err(io)?;
         kill_process(server, signal).map_err(|error| io(error.into()))?;
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.as_raw_nonzero())).map_err(io)?;
         for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw) {
             let _may_have_ended = kill_process(child, signal);
         }
         Ok(())
+    }
+
+    /// CPU time of all its processes so far; `None`: it is not running.
+    #[must_use]
+    pub fn cpu_us(&self) -> Option<u64> {
+        let server = self.pid().ok()?;
+        process::family_cpu_us(server.as_raw_nonzero().get().unsigned_abs()).ok()
     }
 
     #[must_use]
@@ -182,6 +189,12 @@ impl Server {
         let text = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    fn pid(&self) -> std::io::Result<Pid> {
+        let text = std::fs::read_to_string(self.data().join("postmaster.pid"))?;
+        let server = text.lines().next().and_then(|line| line.parse().ok()).and_then(Pid::from_raw);
+        server.ok_or(ErrorKind::InvalidData.into())
     }
 
     fn data(&self) -> PathBuf {
@@ -212,6 +225,15 @@ impl Drop for Server {
         }
         let _removed_already = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The address of another database on the same server.
+#[must_use]
+pub fn on_server(url: &str, database: &str) -> String {
+    let (address, parameters) = url.split_once('?').map_or((url, String::new()), |(address, rest)| (address, format!("?{rest}")));
+    let scheme = address.find("://").map_or(0, |place| place + 3);
+    let server = address[scheme..].split('/').next().unwrap_or_default();
+    format!("{}{server}/{database}{parameters}", &address[..scheme])
 }
 
 /// Runs SQL by `psql` on any server.

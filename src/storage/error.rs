@@ -36,6 +36,11 @@ impl ArchiveError {
         !code.is_some_and(|extended| code_blames_the_data(extended & 0xff))
     }
 
+    /// Whether PostgreSQL said so.
+    pub(super) fn has_state(&self, state: &str) -> bool {
+        matches!(self, Self::Database { source: sqlx::Error::Database(error), .. } if error.code().as_deref() == Some(state))
+    }
+
     /// Whether the archive could not be asked, as with a server that is down.
     #[must_use]
     pub fn is_away(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Partitions: one for each UTC day, made before its first reading, dropped when all of it is too old.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
 
@@ -16,6 +17,12 @@ pub(super) const DAYS_AHEAD: i32 = 3;
 const FIRST_DAY: i32 = 10_957;
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 const PREFIX: &str = "readings_";
+/// Between two tries to make a partition while somebody locks the table: so long its readings go to the default one.
+const AFTER_A_LOCK: Duration = Duration::from_mins(1);
+/// Another process was quicker.
+const DUPLICATE_TABLE: &str = "42P07";
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+const DEADLOCK: &str = "40P01";
 
 /// Since 1970.
 #[must_use]
@@ -40,6 +47,8 @@ fn partition(day: i32) -> String {
 pub struct Days {
     made: HashSet<i32>,
     is_read: bool,
+    /// After somebody's lock was in the way.
+    not_before: Option<Instant>,
 }
 
 impl Days {
@@ -55,7 +64,7 @@ impl Days {
         now: Timestamp,
     ) -> Result<(), ArchiveError> {
         let wanted: HashSet<i32> = times.map(day_of).filter(|day| !self.made.contains(day)).collect();
-        if wanted.is_empty() {
+        if wanted.is_empty() || self.not_before.is_some_and(|moment| Instant::now() < moment) {
             return Ok(());
         }
         if !self.is_read {
@@ -69,23 +78,23 @@ impl Days {
         for day in missing {
             match make_day(lease, day).await {
                 Ok(()) => {}
-                // Another process was quicker, or somebody holds a lock.
-                Err(ArchiveError::Database { source: sqlx::Error::Database(error), .. }) => {
+                Err(error) if error.has_state(DUPLICATE_TABLE) => lease.run("roll back", "rollback").await?,
+                Err(error) if error.has_state(LOCK_NOT_AVAILABLE) || error.has_state(DEADLOCK) => {
                     let partition = partition(day);
                     tracing::warn!(%error, partition, "could not make a partition; its readings go to the default one for now");
                     lease.run("roll back", "rollback").await?;
+                    self.not_before = Some(Instant::now() + AFTER_A_LOCK);
+                    return Ok(());
                 }
                 Err(error) => return Err(error),
             }
-            // If it was not made: not to be tried with every batch, but with the next look ahead.
             self.made.insert(day);
         }
         Ok(())
     }
 
     fn forget(&mut self) {
-        self.made.clear();
-        self.is_read = false;
+        *self = Self::default();
     }
 }
 

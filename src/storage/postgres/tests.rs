@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::days::{DAYS_AHEAD, day_of, start_of};
-use super::server::{Promise, Server, run_sql};
+use super::server::{Promise, Server, on_server, run_sql};
 use crate::clock;
 use crate::domain::signal::SIGNALS;
 use crate::domain::{Assessment, VehicleId, VehicleRecord};
@@ -33,12 +33,7 @@ fn url(database: &str) -> String {
     });
     match server {
         Err(own) => own.url(database),
-        Ok(named) => {
-            let (server, parameters) =
-                named.split_once('?').map_or((named.as_str(), String::new()), |(server, rest)| (server, format!("?{rest}")));
-            let (server, _database) = server.rsplit_once('/').expect("its address names a database");
-            format!("{server}/{database}{parameters}")
-        }
+        Ok(named) => on_server(named, database),
     }
 }
 
