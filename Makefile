@@ -9,6 +9,7 @@ ORT_WHEEL_SHA256 := 5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d
 ORT_LIBRARY_SHA256 := 6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f
 ORT_LIBRARY := libonnxruntime.so.$(ORT_VERSION)
 ORT := .cache/onnxruntime/$(ORT_LIBRARY)
+CHECKS := .cache/checks
 TEST_PACKAGES := mosquitto mosquitto-clients chromium postgresql
 
 # The page: built by Node into its folder `dist`, from where cargo takes it into the binary.
@@ -33,8 +34,11 @@ test: $(ORT) $(PAGE) test-servers ## Every test, against real servers that it st
 	cargo test --locked --lib --bins --tests --no-fail-fast
 	node --test --test-reporter=spec tests/page/
 
-check: $(ORT) $(PAGE) ## Format, lints as errors, documentation, and every test
+check: $(ORT) $(PAGE) $(CHECKS)/ready ## Format, spelling, lints as errors, licences, unused dependencies, documentation, and every test
 	cargo fmt --check
+	$(CHECKS)/bin/typos
+	$(CHECKS)/bin/cargo-deny --locked --log-level error check --hide-inclusion-graph licenses bans sources
+	$(CHECKS)/bin/cargo-shear --locked
 	cargo clippy --locked --all-targets -- -D warnings
 	cd $(WEB) && npm run --silent check
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
@@ -72,6 +76,11 @@ $(ORT):
 	echo "$(ORT_LIBRARY_SHA256)  $@.part" | sha256sum --check --quiet
 	rm .cache/onnxruntime/*.whl .cache/onnxruntime/requirements.txt
 	mv $@.part $@
+
+$(CHECKS)/ready: .ci/checks.txt
+	rm -rf $(CHECKS)
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --require-hashes --only-binary=:all: --target $(CHECKS) --requirement $<
+	touch $@
 
 # RUNLEVEL=1: installing must not start a server of the system's.
 test-servers: ## Installs the servers that the tests start (Debian packages)

@@ -84,7 +84,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings::Journal { segment: settings::ByteSize::from_kib(256), max: settings::ByteSize::from_mib(16) };
         let tasks = Tasks::default();
-        let (journal, _recovery) = Journal::open(folder.path(), &settings, &tasks).unwrap();
+        let (journal, recovery) = Journal::open(folder.path(), &settings, &tasks).unwrap();
+        drop(recovery);
         let reader = journal.reader(CURSOR).unwrap();
         let (sender, events) = mpsc::sync_channel(16);
         let watching = thread::spawn(move || run(reader, &Arc::default(), move |event| sender.send(event).unwrap()));
@@ -100,5 +101,7 @@ mod tests {
         watching.join().unwrap();
         let revisions: Vec<u32> = events.iter().map(|event| event.alert.revision).collect();
         assert_eq!(revisions, [0, 1, 2]);
+        let (journal, _recovery) = Journal::open(folder.path(), &settings, &tasks).unwrap();
+        assert_eq!(journal.reader(CURSOR).unwrap().next(usize::MAX).unwrap().len(), 0, "what was heard holds no space");
     }
 }

@@ -189,3 +189,27 @@ fn print(explanation: &Explanation, alert: &Alert) {
     }
     println!("{}", if explanation.identical { "the same, bit for bit" } else { "NOT the same" });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::record::tests::a_full_assessment;
+
+    #[test]
+    fn the_smallest_difference_of_a_judgement_is_one() {
+        let stored = a_full_assessment();
+        assert!(!stored.scores.is_empty() && !stored.findings.is_empty());
+        assert!(is_same(&stored, &stored.clone()));
+        let differs = |change: fn(&mut Assessment)| {
+            let mut again = stored.clone();
+            change(&mut again);
+            !is_same(&stored, &again)
+        };
+        assert!(differs(|again| again.scores[0].raw = again.scores[0].raw.next_up()));
+        assert!(differs(|again| again.scores[0].score = again.scores[0].score.next_down()));
+        assert!(differs(|again| drop(again.scores.pop())));
+        assert!(differs(|again| again.findings[0].is_raised = !again.findings[0].is_raised));
+        assert!(differs(|again| again.not_scored = Some(crate::domain::NotScored::ClockFrozen)));
+        assert!(!differs(|again| again.reading.received_at = Timestamp::default()), "when it came is no judgement");
+    }
+}

@@ -264,11 +264,11 @@ fn quarantined_from_proto(from: journal::Quarantined) -> Result<Quarantined, Rec
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::domain::{Ignition, Position, SignalValues, Timestamp, signal};
 
-    fn a_full_assessment() -> Assessment {
+    pub(crate) fn a_full_assessment() -> Assessment {
         let mut signals = SignalValues::default();
         signals.set(signal::SPEED, 63.2);
         signals.set(signal::ODOMETER, 123_456_792.0);

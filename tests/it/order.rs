@@ -35,6 +35,8 @@ fn readings_of(sent: &[Sent]) -> Vec<Reading> {
         let mut signals = SignalValues::default();
         signals.set(signal::SPEED, f32::from(*speed));
         signals.set(signal::ENGINE_SPEED, 900.0 + 20.0 * f32::from(*speed));
+        // The model takes its mean over five minutes: what stands in the window shows in the scores.
+        signals.set(signal::COOLANT_TEMPERATURE, 70.0 + f32::from(*speed) / 4.0);
         let mut reading = Reading {
             sequence: Some(sequence as u64),
             position: Some(Position::new(49.0 + f64::from(*speed) / 1e3, 8.4).unwrap()),
@@ -137,7 +139,7 @@ proptest! {
 
     #[test]
     fn any_permutation_and_repetition_of_a_stream_stores_the_same_set(
-        sent in prop::collection::vec((0..2_usize, prop_oneof![Just(0_i64), 1..60_i64, 500..1_500_i64], 0..130_u8), 1..40),
+        sent in prop::collection::vec((0..2_usize, prop_oneof![2 => Just(0_i64), 2 => 1..60_i64, 1 => 500..1_500_i64], 0..130_u8), 1..40),
         repeated in prop::collection::vec(any::<Index>(), 0..40),
         places in prop::collection::vec(any::<u64>(), 80),
         together in 1..7_usize,
@@ -156,7 +158,7 @@ proptest! {
 
     #[test]
     fn duplicates_and_replays_change_no_score(
-        sent in prop::collection::vec((0..2_usize, prop_oneof![Just(0_i64), 1..60_i64, 500..1_500_i64], 0..130_u8), 1..40),
+        sent in prop::collection::vec((0..2_usize, prop_oneof![2 => Just(0_i64), 2 => 1..60_i64, 1 => 500..1_500_i64], 0..130_u8), 1..40),
         repeated in prop::collection::vec((any::<Index>(), any::<Index>()), 0..40),
         replays_all in any::<bool>(),
         together in 1..7_usize,

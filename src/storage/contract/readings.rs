@@ -2,7 +2,7 @@
 
 use super::Site;
 use super::fixtures::{HOUR, MIDNIGHT, MINUTE, a_full_assessment, all_of, at, by, history, record, times};
-use crate::domain::{Timestamp, Timing, VehicleId};
+use crate::domain::{Assessment, Timestamp, Timing, VehicleId};
 use crate::storage::{ArchiveRecord, Stored, Walk};
 
 pub(crate) async fn a_reading_comes_back_as_it_was_stored<S: Site>() {
@@ -113,7 +113,14 @@ pub(crate) async fn a_walk_meets_every_reading_of_its_span_once_and_each_vehicle
     let site = S::new().await;
     let archive = site.open().await;
     let seconds = |seconds: i64| MIDNIGHT + seconds * 1_000_000;
-    let all: Vec<_> = (0..120).flat_map(|step| ["b", "a", "c"].map(|id| by(id, seconds(step * 7)))).collect();
+    let mut all: Vec<_> = (0..120).flat_map(|step| ["b", "a", "c"].map(|id| by(id, seconds(step * 7)))).collect();
+    // Some moments have two readings, so that a page may end between them.
+    let second = |one: &Assessment| {
+        let mut second = one.clone();
+        second.reading.fingerprint ^= 1 << 40;
+        second
+    };
+    all.extend(all.iter().step_by(2).map(second).collect::<Vec<_>>());
     archive.store(&all.iter().map(record).collect::<Vec<_>>()).await.unwrap();
     let (from, to) = (seconds(70), seconds(700));
     let mut walk = Walk::new(Timestamp::from_micros(from), Timestamp::from_micros(to));
