@@ -71,13 +71,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
         tokio::task::block_in_place(|| Journal::open(&settings.data.join("journal"), &settings.journal, &tasks))?;
     let monitor = journal.monitor();
     let archive = storage::open(ArchiveAddress::read(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
-    let register = VehicleRegister::empty(archive.clone());
-    let knows_vehicles = match register.load().await {
-        Err(error) if error.is_away() && !settings.ingest.only_registered => false,
-        loaded => {
-            loaded.map(|()| true).context("`ingest.only_registered` needs the archive, or what it said to an earlier start")?
-        }
-    };
+    let (register, knows_vehicles) = register(&archive, &settings.ingest).await?;
     let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
     start_retention(&archive, settings.ingest.retention.duration(), &tasks);
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
@@ -171,6 +165,16 @@ fn install_recorder() -> anyhow::Result<PrometheusHandle> {
     // As buckets they are exact over any span; a summary would forget, and hold what happened before.
     let batches = Matcher::Full(crate::metrics::LANE_BATCH_READINGS.to_owned());
     Ok(PrometheusBuilder::new().set_buckets_for_metric(batches, BATCH_BUCKETS)?.install_recorder()?)
+}
+
+/// And whether it is filled: with the archive away it can do without, unless only those in it may send.
+async fn register(archive: &SharedArchive, settings: &settings::Ingest) -> anyhow::Result<(VehicleRegister, bool)> {
+    let register = VehicleRegister::empty(archive.clone());
+    match register.load().await {
+        Ok(()) => Ok((register, true)),
+        Err(error) if error.is_away() && !settings.only_registered => Ok((register, false)),
+        Err(error) => Err(error).context("the registered vehicles are not known"),
+    }
 }
 
 fn start_retention(archive: &SharedArchive, keep: Duration, tasks: &Tasks) {

@@ -139,7 +139,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::WhatIf(arguments) => return what_if(&arguments),
         Command::Bench(command) => return bench::run(command),
         Command::Config { command: ConfigCommand::Show(arguments) } => {
-            print!("{}", load(&arguments)?.without_passwords().to_toml())
+            print!("{}", load(&arguments)?.without_passwords().to_toml());
         }
         Command::Config { command: ConfigCommand::Check(arguments) } => {
             load(&arguments)?;

@@ -29,7 +29,7 @@ pub struct LineArguments {
     /// Where the readings are kept
     #[arg(long, value_enum, default_value = "sqlite")]
     archive: ArchiveKind,
-    /// With `--archive postgres`: the server to use, such as postgres://USER@HOST/postgres; the run makes a database on it and drops it again [default: a
+    /// With `--archive postgres`: the server to use, with the right to make databases; the run makes a database on it and drops it again [default: a
     /// server of its own, from the PostgreSQL that is installed here]
     #[arg(long, value_name = "URL")]
     archive_url: Option<String>,

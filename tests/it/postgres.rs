@@ -14,7 +14,7 @@ use crate::support::{Site, seed, wait_for};
 const VEHICLES: u64 = 40;
 const PER_SECOND: f64 = 333.0;
 /// What came during the longest outage, and the reconnecting.
-const DRAIN_WITHIN: Duration = Duration::from_secs(60);
+const DRAIN_WITHIN: Duration = Duration::from_mins(1);
 /// What the archive does not answer within.
 const OUTAGE: Duration = Duration::from_secs(3);
 

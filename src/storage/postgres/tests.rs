@@ -135,14 +135,14 @@ async fn a_day_that_somebody_locks_does_not_hold_readings_up() {
     let archive = database.open().await;
     let locked = url(&database.name);
     // Longer than our patience for a lock, shorter than that for a statement.
-    let locker = std::thread::spawn(move || {
+    let holder = std::thread::spawn(move || {
         run_sql(&locked, "begin; lock table readings_default in share mode; select pg_sleep(8); commit")
     });
     let is_locked = "select count(*) > 0 from pg_locks where relation = 'readings_default'::regclass and mode = 'ShareLock'";
     while database.ask(is_locked) != "t" {}
     archive.store(&[record(&on_day(today))]).await.unwrap();
     assert_eq!(database.ask(PARTITIONS), "");
-    locker.join().unwrap().unwrap();
+    holder.join().unwrap().unwrap();
     archive.prepare(clock::now()).await.unwrap();
     assert!(database.ask(PARTITIONS).starts_with(&today.to_string()));
     assert_eq!(database.ask("select count(*) from readings_default"), "0");
