@@ -43,8 +43,13 @@ const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);
 /// Readings of one lane step.
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 /// Models that are part of the binary; they score where the settings name none.
-const SHIPPED_MODELS: &[(&str, &[u8])] =
-    &[("models/drive_autoencoder/drive_autoencoder.onnx", include_bytes!("../models/drive_autoencoder/drive_autoencoder.onnx"))];
+const SHIPPED_MODELS: &[(&str, &[u8])] = &[
+    (
+        "models/fleet_isolation_forest/fleet_isolation_forest.onnx",
+        include_bytes!("../models/fleet_isolation_forest/fleet_isolation_forest.onnx"),
+    ),
+    ("models/drive_window/drive_window.onnx", include_bytes!("../models/drive_window/drive_window.onnx")),
+];
 /// In `analytics.models`: score nothing.
 const NO_MODEL: &str = "none";
 
@@ -100,9 +105,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let commands = commands_to(inlet.clone());
     let are_files = !settings.fences.files.is_empty();
     let in_force = InForce::new((configuration, revision), blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
-    if !knows_vehicles || revision == configuration::NOT_KEPT {
-        catch_up(register.clone(), in_force.clone(), &tasks);
-    }
+    catch_up(knows_vehicles, &register, &in_force, &tasks).await;
     let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest);
     if settings.ingest.only_registered {
         intake = intake.only_from(register.clone());
@@ -146,12 +149,14 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
     let addresses = Addresses { http, mqtt: door.address() };
     upkeep(recorder, &tasks);
+    // Before anybody knows that it runs: a signal that nobody waits for kills the process.
+    let told_to_stop = told_to_stop()?;
     announce(addresses)?;
     ready(addresses, &tasks);
 
     tokio::select! {
         failed = tasks.finished() => failed?,
-        () = told_to_stop()? => {}
+        () = told_to_stop => {}
     }
     tracing::info!("stopping: what was acknowledged is being stored");
     tasks.request_stop();
@@ -198,9 +203,12 @@ fn recall(fleet: Fleet, tasks: &Tasks) {
     });
 }
 
-/// Started without the archive, and without knowing what it had.
-fn catch_up(register: VehicleRegister, in_force: InForce, tasks: &Tasks) {
-    let mut stop = tasks.stop();
+/// Where this process started without the archive, and without knowing what it had.
+async fn catch_up(knows_vehicles: bool, register: &VehicleRegister, in_force: &InForce, tasks: &Tasks) {
+    if knows_vehicles && in_force.is_kept().await {
+        return;
+    }
+    let (register, in_force, mut stop) = (register.clone(), in_force.clone(), tasks.stop());
     tracing::warn!("started without the archive: no vehicle's record is known, and alerts cannot be explained until it answers");
     tasks.spawn("catch up", async move {
         while has_waited(&mut stop).await {

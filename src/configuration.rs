@@ -201,6 +201,11 @@ impl InForce {
         self.put(&mut state, next).await.map_err(failed)
     }
 
+    /// Whether what judges can be looked up later.
+    pub async fn is_kept(&self) -> bool {
+        self.0.state.lock().await.revision != NOT_KEPT
+    }
+
     /// After a start without the archive: what judges is kept, with the fences that were in force last, and judges by its revision from
     /// then on.
     pub async fn catch_up(&self) -> anyhow::Result<()> {

@@ -33,5 +33,5 @@ pub mod dashboard; // floor 4
 mod assembly; // floor 5
 pub mod bench;
 pub mod cli;
-mod configuration;
+pub mod configuration;
 mod logging;

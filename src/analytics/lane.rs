@@ -70,6 +70,8 @@ pub struct Lane {
     waiting_claims: VecDeque<Claim>,
     /// Vehicles of which something raised in this batch; used again.
     raised: Vec<u32>,
+    /// Readings that wait for the models' word; used again.
+    unheard: Vec<Unheard>,
     /// All claims of one reading; used again.
     claims: Vec<Claim>,
     /// What is kept of them; used again.
@@ -95,6 +97,8 @@ struct Owned {
     has_changed: bool,
     /// Something raised in this batch, and its episodes have not heard of it.
     follows_all: bool,
+    /// The first of its readings that wait for the models' word.
+    unheard_since: Option<Timestamp>,
     /// Where its newest assessment of this batch stands in the list to publish.
     newest_at: Option<u32>,
 }
@@ -110,6 +114,15 @@ struct SlotState {
 enum Found {
     Duplicate,
     Reading { vehicle: u32, timing: Timing, judged: Result<usize, NotScored>, trust: Trust, claims: usize },
+}
+
+/// A reading that the profile of its vehicle has taken in before the models spoke about it.
+#[derive(Debug, Clone, Copy)]
+struct Unheard {
+    vehicle: u32,
+    at: Timestamp,
+    /// In `scoring`.
+    number: usize,
 }
 
 /// What the numbers and contents of a vehicle's readings said when this one came.
@@ -149,6 +162,7 @@ impl Lane {
             scores: Vec::new(),
             waiting_claims: VecDeque::new(),
             raised: Vec::new(),
+            unheard: Vec::new(),
             claims: Vec::new(),
             findings: Vec::new(),
             events: Vec::new(),
@@ -171,7 +185,7 @@ impl Lane {
                 self.found.push(found);
             }
         }
-        self.scoring.run();
+        self.hear_models();
         let mut next = 0;
         for delivery in deliveries.drain(..) {
             let mut outcome = Outcome::default();
@@ -260,7 +274,7 @@ impl Lane {
         let Conclusion { reading, slot, vehicle, timing, judged, trust: Trust { quality, lost_before_us } } = conclusion;
         self.scores.clear();
         if let Ok(number) = judged {
-            self.claim_by_models(vehicle, number, reading.recorded_at);
+            self.claim_by_models(vehicle, number);
         }
         let judged = judged.and_then(|number| self.scoring.judged(number).scores(&mut self.scores));
         let not_scored = judged.err();
@@ -342,7 +356,16 @@ impl Lane {
         let vehicle = u32::try_from(self.vehicles.len()).expect("memory ends before 4 billion vehicles");
         self.index.insert(id.clone(), vehicle);
         let record = (self.records.of)(&id);
-        self.vehicles.push(Owned { id, slot, record, state, has_changed: false, follows_all: false, newest_at: None });
+        self.vehicles.push(Owned {
+            id,
+            slot,
+            record,
+            state,
+            has_changed: false,
+            follows_all: false,
+            unheard_since: None,
+            newest_at: None,
+        });
         vehicle
     }
 }

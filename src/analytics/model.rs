@@ -158,9 +158,15 @@ impl Model {
             self.filled.extend(cells.iter().zip(fill).map(|(value, fill)| if value.is_nan() { *fill } else { *value }));
         }
         let first = raw.len();
-        self.run(rows, |contract, filled, shape, values| {
-            raw_scores(&Output { contract, features, filled, shape, values, rows }, raw)
+        // The runtime multiplies a single row by another kernel, which rounds otherwise: a score would depend on who else was waiting.
+        let run = rows.max(2);
+        if rows == 1 {
+            self.filled.extend_from_within(..);
+        }
+        self.run(run, |contract, filled, shape, values| {
+            raw_scores(&Output { contract, features, filled, shape, values, rows: run }, raw)
         })?;
+        raw.truncate(first + rows);
         // Infinite is no score either.
         raw[first..].iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = f32::NAN);
         Ok(())
@@ -252,7 +258,7 @@ impl fmt::Debug for Model {
 /// What a run gave, with what it was given.
 struct Output<'a> {
     contract: &'a Contract,
-    /// NaN where missing.
+    /// NaN where missing; a single row stands here once and in the others twice.
     features: &'a [f32],
     filled: &'a [f32],
     shape: &'a [i64],
@@ -273,7 +279,7 @@ fn raw_scores(output: &Output<'_>, raw: &mut Vec<f32>) -> Result<(), ModelError>
     match (&contract.kind, shape) {
         (Kind::Score, [_] | [_, 1]) if values.len() == rows => raw.extend(values),
         (Kind::Score, _) => return Err(wrong_shape("[rows] or [rows, 1]")),
-        (Kind::Reconstruction { spread }, [first, ..]) if *first == dimension(rows) && values.len() == features.len() => {
+        (Kind::Reconstruction { spread }, [first, ..]) if *first == dimension(rows) && values.len() == rows * width => {
             let errors = features.chunks_exact(width).zip(filled.chunks_exact(width)).zip(values.chunks_exact(width));
             raw.extend(errors.map(|((features, filled), again)| explain::mean_error(features, filled, again, spread)));
         }

@@ -30,8 +30,8 @@ pub const TRUSTED_VALUES: u32 = 200;
 pub const FROZEN_FOR: Duration = Duration::from_mins(30);
 
 /// What a model says reaches the profile so much later than what rules say, in event time, so that it makes no difference which
-/// readings a lane took together: models speak at the end of a batch.
-const MODELS_HEARD_AFTER: Duration = Duration::from_mins(2);
+/// readings a lane took together: models are asked for many readings at once, but of no vehicle later than this.
+pub const MODELS_HEARD_AFTER: Duration = Duration::from_mins(10);
 
 /// Weights are relative to this moment (2025-01-01); 2^1000 is reached 82 years later.
 const EPOCH_MICROS: i64 = 1_735_689_600_000_000;

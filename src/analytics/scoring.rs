@@ -6,6 +6,7 @@ mod scorer;
 
 use std::time::Duration;
 
+use super::claim::Level;
 use super::contract::Contract;
 use super::features::{AsOf, FeatureNameError, FeaturePlan};
 use super::model::{Model, ModelError};
@@ -142,6 +143,17 @@ impl Scoring {
 }
 
 impl Judged<'_> {
+    /// Whether one of the models raises.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        let tickets = &self.scoring.tickets[self.first..];
+        self.scoring
+            .scorers
+            .iter()
+            .zip(tickets)
+            .any(|(scorer, ticket)| ticket.is_ok_and(|row| scorer.level(row) == Level::Raised))
+    }
+
     /// Appends its scores, one per model that has one.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! Everything before `sender` and `out` is pure: time is an argument, a seed gives the same fleet for ever, and no vehicle depends
 //! on how many others there are.
 
+pub mod distortion;
 mod duty;
 pub mod faults;
 pub mod fleet;
@@ -19,7 +20,7 @@ mod motion;
 pub mod mqtt_vehicle;
 pub mod out;
 mod powertrain;
-mod random;
+pub mod random;
 pub mod replay;
 pub mod roads;
 pub mod sender;

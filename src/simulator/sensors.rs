@@ -1,8 +1,9 @@
-//! What a vehicle's sensors make of its state: resolution, noise, gaps, and the faults that sit in the sensors themselves.
+//! What a vehicle's sensors make of its state: resolution, noise, gaps. Faults that sit in them: `distortion`.
 
 use std::time::Duration;
 
-use super::faults::{self, Fault};
+use super::distortion::Distortion;
+use super::faults;
 use super::fleet::World;
 use super::kinds::EngineSpec;
 use super::random::{Purpose, Random};
@@ -18,9 +19,8 @@ pub struct Sensors {
     north_m: f32,
     no_position_until: Timestamp,
     sequence: u64,
-    /// What a stuck sensor shows.
-    held: Option<f32>,
-    held_position: Option<Position>,
+    /// Of the present illness.
+    distortion: Distortion,
 }
 
 /// Of the position error: deviation in metres and how long it lasts.
@@ -29,8 +29,6 @@ const GPS_MEMORY_S: f32 = 60.0;
 /// Mean driving time between tunnels and deep streets, and how long they last in seconds.
 const BETWEEN_GPS_GAPS_S: f32 = 45.0 * 60.0;
 const GPS_GAP_S: (f32, f32) = (10.0, 150.0);
-/// Share of readings that jump while the receiver is faulty.
-const GPS_JUMP_SHARE: f32 = 0.35;
 const ATMOSPHERE_KPA: f32 = 101.3;
 
 impl Sensors {
@@ -45,15 +43,13 @@ impl Sensors {
             north_m: 0.0,
             no_position_until: world.start,
             sequence: 0,
-            held: None,
-            held_position: None,
+            distortion: Distortion::default(),
         }
     }
 
     /// A repaired sensor shows no more what it showed when it stuck.
     pub fn forget(&mut self) {
-        self.held = None;
-        self.held_position = None;
+        self.distortion = Distortion::default();
     }
 }
 
@@ -82,7 +78,9 @@ impl Vehicle {
         into.extras.clear();
         into.rejected.clear();
         into.dtcs.clear();
-        self.distort(into);
+        if let Some(illness) = &self.illness {
+            self.sensors.distortion.apply(illness, self.now, &mut self.fate, into);
+        }
         if let Some(code) = self.illness.as_ref().and_then(|illness| illness.trouble_code(self.now)) {
             into.dtcs.push(code.into());
         }
@@ -193,73 +191,17 @@ impl Vehicle {
         position.accuracy_m = Some(step(3.0 + 0.6 * (self.sensors.east_m.abs() + self.sensors.north_m.abs()), 0.1));
         Some(position)
     }
-
-    /// The faults that sit in sensors, wires and receivers.
-    fn distort(&mut self, into: &mut Reading) {
-        let Some(illness) = self.illness.as_ref().filter(|illness| illness.is_active()) else { return };
-        let (target, other, now) = (illness.target, illness.other, self.now);
-        let signals = &mut into.signals;
-        let range = |value: f32| {
-            let (low, high) = s::SIGNALS[target.index()].plausible;
-            #[expect(clippy::cast_possible_truncation, reason = "ranges are small numbers")]
-            value.clamp(low as f32, high as f32)
-        };
-        match illness.fault {
-            Fault::SensorStuck => {
-                if let Some(value) = signals.get(target) {
-                    signals.set(target, *self.sensors.held.get_or_insert(value));
-                }
-            }
-            Fault::SensorDrift | Fault::SensorOffset => {
-                if let Some(value) = signals.get(target) {
-                    signals.set(target, range(step(value + illness.shift(now), 0.1)));
-                }
-            }
-            Fault::SensorOpenCircuit => {
-                let rail = faults::sensor_of(target).and_then(|sensor| sensor.open_circuit);
-                if let (Some(_), Some(rail)) = (signals.get(target), rail) {
-                    signals.set(target, rail);
-                }
-            }
-            Fault::SensorSwapped => {
-                if let (Some(first), Some(second)) = (signals.get(target), signals.get(other)) {
-                    signals.set(target, second);
-                    signals.set(other, first);
-                }
-            }
-            Fault::SensorDropout if self.fate.chance(illness.severity) => signals.remove(target),
-            Fault::AirFlowLow => {
-                if let Some(value) = signals.get(s::MASS_AIR_FLOW) {
-                    signals.set(s::MASS_AIR_FLOW, step(value * (1.0 - illness.felt(now)), 0.01));
-                }
-            }
-            Fault::GpsJumps => {
-                let metres = illness.severity;
-                let jumps = self.fate.chance(GPS_JUMP_SHARE);
-                let (sin, cos) = self.fate.between((0.0, std::f32::consts::TAU)).sin_cos();
-                if let Some(position) = into.position.as_mut().filter(|_| jumps) {
-                    *position = moved(position, metres * sin, metres * cos);
-                }
-            }
-            Fault::GpsFreeze => {
-                if let Some(position) = into.position {
-                    into.position = Some(*self.sensors.held_position.get_or_insert(position));
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
 /// Rounded to the sensor's resolution.
-fn step(value: f32, resolution: f32) -> f32 {
+pub(super) fn step(value: f32, resolution: f32) -> f32 {
     // Division by the inverse keeps decimal steps short in text: 63.2, not 63.200005.
     let inverse = 1.0 / resolution;
     (value * inverse).round() / inverse
 }
 
 /// Some metres away.
-fn moved(from: &Position, east_m: f32, north_m: f32) -> Position {
+pub(super) fn moved(from: &Position, east_m: f32, north_m: f32) -> Position {
     const METRES_PER_DEGREE: f64 = 111_195.08;
     let latitude = from.latitude() + f64::from(north_m) / METRES_PER_DEGREE;
     let longitude = from.longitude() + f64::from(east_m) / (METRES_PER_DEGREE * latitude.to_radians().cos());

@@ -59,6 +59,11 @@ fn an_alert_is_opened_handled_kept_over_a_kill_and_judged_again_bit_for_bit() {
     let recording = site.api().get(&format!("/api/v1/alerts/{id}/recording")).json;
     assert_eq!(recording["readings"].as_array().unwrap().len(), 9);
     assert!(site.stop().success());
+    site.restart();
+    let state = site.api().vehicle("truck-7").unwrap()["state"].clone();
+    assert_eq!(state, "alert", "it is known to be open though no change of it is read again");
+    let stopped = site.stop();
+    assert!(stopped.success(), "{stopped}");
 
     let data = site.data();
     let explained = odograph(&["explain", &id, "--data", data.to_str().unwrap(), "--json"]);

@@ -12,4 +12,5 @@ mod order;
 mod postgres;
 mod quality;
 mod support;
+mod twin;
 mod ways;

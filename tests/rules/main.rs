@@ -16,6 +16,7 @@ use odograph::domain::{Alert, AlertEvent, Change, Reading, VehicleRecord};
 use odograph::settings;
 
 /// One vehicle under the rules as they are shipped, from its first reading on.
+#[derive(Clone)]
 struct Watch<'a> {
     rules: &'a Rules,
     limits: WindowLimits,

@@ -11,7 +11,7 @@ use crate::wire::record::{Record, RecordError, decode_record};
 /// More groups than this would make checkpoints of next to nothing.
 pub const CHECKPOINT_GROUPS_MAX: usize = 600;
 
-/// What no vehicle can be called: here a lane's cohorts are saved, in the slot of one of its vehicles.
+/// What no vehicle can be called: here a lane's cohorts are saved, with the first slot of its vehicles.
 const COHORTS: &str = "cohorts of a lane";
 
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,14 @@ impl Lane {
         let groups = self.changed.len();
         let mut checkpoint = Checkpoint::new();
         let mut is_empty = true;
+        // Before any vehicle that moved since they were formed: a replay either finds them, or comes by the reading that formed them with
+        // every profile as it was then.
+        let first = self.vehicles.iter().map(|owned| owned.slot).min();
+        if let Some(slot) = first.filter(|_| self.cohorts_have_changed) {
+            self.cohorts_have_changed = false;
+            is_empty = false;
+            checkpoint.push(slot, &format!("{COHORTS} {}", slot.number()), |out| self.cohorts.encode(&self.layout, out));
+        }
         for slot in
             (0..self.slots.len()).filter_map(|number| u16::try_from(number).ok().and_then(crate::domain::Slot::from_number))
         {
@@ -46,12 +54,6 @@ impl Lane {
             let owned = &mut self.vehicles[vehicle as usize];
             owned.has_changed = false;
             checkpoint.push(owned.slot, owned.id.as_str(), |out| owned.state.encode(&self.layout, out));
-        }
-        let first = self.vehicles.iter().map(|owned| owned.slot).min().filter(|slot| group_of(*slot, groups) == group);
-        if let Some(slot) = first.filter(|_| self.cohorts_have_changed) {
-            self.cohorts_have_changed = false;
-            is_empty = false;
-            checkpoint.push(slot, COHORTS, |out| self.cohorts.encode(&self.layout, out));
         }
         (!is_empty).then_some(checkpoint)
     }
@@ -68,7 +70,7 @@ impl Lane {
     /// Where the state is not what this version writes.
     pub fn restore(&mut self, saved: SavedVehicle) -> Result<(), RestoreError> {
         let SavedVehicle { slot, vehicle_id, state } = saved;
-        if vehicle_id == COHORTS {
+        if vehicle_id.starts_with(COHORTS) {
             self.cohorts.take_up(Cohorts::decode(&state, &self.layout).map_err(RestoreError::Cohorts)?);
             return Ok(());
         }

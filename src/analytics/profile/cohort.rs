@@ -2,9 +2,8 @@
 //!
 //! A young vehicle is compared with the cohort of the hour, so every reading of that hour meets the same one. It is formed at the first
 //! reading of an hour in event time, from the profiles as they are then, in the order of the vehicles' ids, and is saved: the same
-//! readings give the same cohorts, and a restart goes on with the ones of the hour. (Only where a restart replays that very reading, the
-//! profiles may be ahead of it by as much as was saved since: up to one interval of checkpoints.) A lane has its own: another number of
-//! lanes means other cohorts.
+//! readings give the same cohorts, and a restart goes on with the ones of the hour. A lane has its own: another number of lanes means
+//! other cohorts.
 
 use super::Profile;
 use crate::domain::{Timestamp, VehicleRecord};

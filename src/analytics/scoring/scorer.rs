@@ -170,7 +170,8 @@ impl Scorer {
         Ok(ModelScore { model: contract.name.clone(), version: contract.version.clone(), score, raw, tail_probability })
     }
 
-    fn level(&self, row: usize) -> Level {
+    /// After its run.
+    pub fn level(&self, row: usize) -> Level {
         let raw = self.raw[row];
         if raw.is_nan() { Level::NotAssessed } else { self.policy.level(raw, self.calibrated[row].tail_probability) }
     }

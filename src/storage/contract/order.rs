@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::Site;
-use super::fixtures::{MIDNIGHT, by, history, record};
+use super::fixtures::{MIDNIGHT, MINUTE, by, history, record};
 use crate::storage::ArchiveRecord;
 
 pub(crate) async fn any_order_and_repetition_of_records_stores_the_same_set<S: Site>() {
@@ -21,7 +21,7 @@ async fn stores_the_same_set<S: Site>(
     order: &[(prop::sample::Index, usize)],
 ) -> Result<(), TestCaseError> {
     let records = sent.iter().map(|(vehicle, step, fingerprint)| {
-        let mut assessment = by(["a", "b", "c"][*vehicle], MIDNIGHT + step * 17_000_000);
+        let mut assessment = by(["a", "b", "c"][*vehicle], MIDNIGHT + step * 17 * MINUTE);
         assessment.reading.fingerprint = *fingerprint;
         record(&assessment)
     });
