@@ -20,6 +20,8 @@ pub enum ArchiveError {
     Database { action: &'static str, source: sqlx::Error },
     #[error("the archive did not {action} within {after:?}")]
     Silent { action: &'static str, after: Duration },
+    #[error("the archive's server could not be reached a moment ago")]
+    JustTried,
     #[error("the archive holds {value} as {column}, which this version does not understand")]
     Unreadable { column: &'static str, value: String },
 }
@@ -44,7 +46,7 @@ impl ArchiveError {
     /// Whether the archive could not be asked, as with a server that is down.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::Database { .. } | Self::Silent { .. }) && self.is_transient()
+        matches!(self, Self::Database { .. } | Self::Silent { .. } | Self::JustTried) && self.is_transient()
     }
 
     /// Whether an operator has to do something: waiting does not help, and starting another version might.

@@ -87,8 +87,10 @@ fn a_start_with_the_server_down_takes_readings_and_archives_them_once_it_is_up()
     let mut site = Site::with_settings(&settings(&server));
     let fleet = Fleet::new("early", VEHICLES, seed());
     fleet.publish_some(site.service().mqtt(), PER_SECOND, Duration::from_secs(1));
-    let reasons = site.api().get("/health/ready");
-    assert!(reasons.status == 503 && reasons.text.contains("archive"), "{}", reasons.text);
+    wait_for("a reason not to be ready", DRAIN_WITHIN, || {
+        let reasons = site.api().get("/health/ready");
+        (reasons.status == 503 && reasons.text.contains("archive")).then_some(())
+    });
     server.start_again().unwrap();
     let audit = fleet.audit(&site.api(), DRAIN_WITHIN);
     audit.assert_clean();

@@ -20,7 +20,7 @@ mod walk;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sqlx::SqlSafeStr;
@@ -45,6 +45,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "archive", include_str!("../../..
 /// A migration that has more to do says `set local statement_timeout`.
 const MIGRATE_WITHIN: Duration = Duration::from_mins(10);
 
+/// So long nobody tries to reach a server that somebody did not reach.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PostgresArchive(Arc<Inner>);
@@ -58,6 +61,8 @@ struct Inner {
     /// One connection: whoever holds `memory` has it.
     writer: PgPool,
     memory: Mutex<Memory>,
+    /// When somebody did not reach the server.
+    last_failure: std::sync::Mutex<Option<Instant>>,
     /// Filled once the schema is what this version knows.
     prepared: OnceCell<()>,
 }
@@ -79,7 +84,7 @@ impl PostgresArchive {
     pub async fn open(connector: Connector, data: Option<&Path>, table: Arc<SignalTable>) -> Result<Self, ArchiveError> {
         let (readers, writer) = (connector.readers(), connector.writer());
         let last_known = data.map_or_else(LastKnown::default, |data| LastKnown::in_folder(data.join("archive-last-known")));
-        let inner = Inner { table, connector, last_known, readers, writer, memory: Mutex::default(), prepared: OnceCell::new() };
+        let inner = Inner { table, connector, last_known, readers, writer, memory: Mutex::default(), last_failure: std::sync::Mutex::default(), prepared: OnceCell::new() };
         let archive = Self(Arc::new(inner));
         match archive.prepared().await {
             Ok(()) => {}
@@ -94,13 +99,24 @@ impl PostgresArchive {
     /// A connection for questions.
     async fn reader(&self) -> Result<Lease, ArchiveError> {
         self.prepared().await?;
-        Lease::of(&self.0.readers).await
+        self.lease(&self.0.readers).await
     }
 
     /// The one for changes. To be asked for only while holding `memory`.
     async fn writer(&self) -> Result<Lease, ArchiveError> {
         self.prepared().await?;
-        Lease::of(&self.0.writer).await
+        self.lease(&self.0.writer).await
+    }
+
+    /// Whoever asks while a server is down waits once for all, not each in turn.
+    async fn lease(&self, pool: &PgPool) -> Result<Lease, ArchiveError> {
+        let last_failure = || self.0.last_failure.lock().expect("no holder panics");
+        if last_failure().is_some_and(|moment| moment.elapsed() < AFTER_A_FAILURE) {
+            return Err(ArchiveError::JustTried);
+        }
+        let lease = Lease::of(pool).await;
+        *last_failure() = lease.is_err().then(Instant::now);
+        lease
     }
 
     /// Brings the schema up to date, once.
@@ -111,6 +127,7 @@ impl PostgresArchive {
     async fn migrate(&self) -> Result<(), ArchiveError> {
         // Of its own, since nobody can tell what a connection is good for that was left in the middle of a migration.
         let pool = self.0.connector.writer();
+        self.lease(&pool).await?;
         let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
             Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
         });
