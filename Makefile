@@ -31,17 +31,17 @@ run: build ## The whole product on embedded defaults, with a simulated fleet of 
 	./target/release/odograph run --simulate 200
 
 test: $(ORT) $(PAGE) test-servers ## Every test, against real servers that it starts itself
-	cargo test --locked --lib --bins --tests --no-fail-fast
+	cargo test --locked --workspace --lib --bins --tests --no-fail-fast
 	node --test --test-reporter=spec tests/page/
 
 check: $(ORT) $(PAGE) $(CHECKS)/ready ## Format, spelling, lints as errors, licences, unused dependencies, documentation, and every test
-	cargo fmt --check
+	cargo fmt --all --check
 	$(CHECKS)/bin/typos
 	$(CHECKS)/bin/cargo-deny --locked --log-level error check --hide-inclusion-graph licenses bans sources
 	$(CHECKS)/bin/cargo-shear --locked
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cd $(WEB) && npm run --silent check
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	$(MAKE) test
 
 bench: build ## The benchmarks of the whole line and of scoring, on this machine

@@ -8,6 +8,7 @@ mod model;
 mod replay;
 mod run;
 mod simulate;
+mod train;
 mod what_if;
 
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ enum Command {
     /// Models: check, describe and annotate a file, and count what it finds
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Fit a fleet's own baseline to its history and write it as a model file
+    Train(train::TrainArgs),
     /// Judge an alert's reading again with what judged it then, and compare bit for bit
     Explain(explain::ExplainArgs),
     /// Compare the alerts that other settings would have given over stored history with those of today
@@ -77,6 +80,7 @@ struct ConfigArguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     CheckFailed = 1,
+    Usage = 2,
     Settings = 3,
     DependencyDown = 4,
     Refused = 5,
@@ -135,6 +139,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(arguments) => return replay::run(&arguments),
         Command::Features(command) => return features::run(&command),
         Command::Model(command) => return model::run(&command),
+        Command::Train(arguments) => return train(&arguments),
         Command::Explain(arguments) => return explain(&arguments),
         Command::WhatIf(arguments) => return what_if(&arguments),
         Command::Bench(command) => return bench::run(command),
@@ -158,6 +163,10 @@ fn explain(arguments: &explain::ExplainArgs) -> anyhow::Result<ExitCode> {
 
 fn what_if(arguments: &what_if::WhatIfArgs) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(what_if::run(arguments))
+}
+
+fn train(arguments: &train::TrainArgs) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(train::run(arguments))
 }
 
 fn simulate(arguments: simulate::SimulateArguments) -> anyhow::Result<ExitCode> {

@@ -109,9 +109,13 @@ impl Configuration {
     }
 }
 
-fn sha256(file: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(file) {
+pub(crate) fn sha256(file: &[u8]) -> String {
+    hex(&Sha256::digest(file))
+}
+
+pub(crate) fn hex(digest: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * digest.len());
+    for byte in digest {
         let _never_fails = write!(text, "{byte:02x}");
     }
     text

@@ -1,5 +1,6 @@
 //! Turns readings into assessments: windows, features, models, lanes. Does no I/O.
 
+mod admission;
 pub mod alerting;
 pub mod blueprint;
 mod bytes;

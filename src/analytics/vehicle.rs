@@ -15,8 +15,9 @@ use crate::domain::{OpenedBy, Quality, Reading, Timestamp, Timing, VehicleId};
 const DELAYED_AFTER: Duration = Duration::from_mins(5);
 const FUTURE_BEYOND: Duration = Duration::from_mins(2);
 
-/// Version of the saved form. Version 1 ended with the window, version 2 before the sequence, version 3 before the profile; all are read.
-const STATE_VERSION: u8 = 4;
+/// Version of the saved form. Version 1 ended with the window, version 2 before the sequence, version 3 before the profile, version 4
+/// before what the rule about the air path remembers; all are read.
+const STATE_VERSION: u8 = 5;
 
 /// Readings that are stored but in no window (ahead of time, or too late) and are remembered as identities, oldest forgotten first.
 /// A vehicle whose clock is wrong sends nothing else, and what it sends twice follows soon after.
@@ -161,6 +162,7 @@ impl Vehicle {
         self.sequence.encode(out);
         self.clock.encode(out);
         self.profile.encode(out);
+        self.memory.rules.encode_appended(out);
     }
 
     /// # Errors
@@ -195,6 +197,9 @@ impl Vehicle {
         }
         if given >= 4 {
             vehicle.profile = Profile::decode(&mut from, &saved, today)?;
+        }
+        if given >= 5 {
+            vehicle.memory.rules.decode_appended(&mut from)?;
         }
         from.end()?;
         Ok(vehicle)
@@ -296,9 +301,14 @@ mod tests {
             assert!(Vehicle::decode(&bytes[..length], &id, &layout).is_err(), "{length} bytes");
         }
         bytes[0] = STATE_VERSION + 1;
-        assert!(Vehicle::decode(&bytes, &id, &layout).unwrap_err().to_string().contains("version 5"));
+        assert!(Vehicle::decode(&bytes, &id, &layout).unwrap_err().to_string().contains("version 6"));
         let (mut numbers, mut clock, mut profile) = (Vec::new(), Vec::new(), Vec::new());
         vehicle.profile.encode(&mut profile);
+        let mut appended = Vec::new();
+        vehicle.memory.rules.encode_appended(&mut appended);
+        bytes.truncate(bytes.len() - appended.len());
+        bytes[0] = 4;
+        assert_eq!(Vehicle::decode(&bytes, &id, &layout).unwrap().profile, vehicle.profile, "without a memory of the air path");
         bytes.truncate(bytes.len() - profile.len());
         bytes[0] = 3;
         assert_eq!(Vehicle::decode(&bytes, &id, &layout).unwrap().heard, vehicle.heard, "without a profile");

@@ -144,7 +144,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
 }
 
 /// What `a,b,c` or a JSON file asks for.
-fn wanted(given: &str, table: &SignalTable) -> anyhow::Result<Wanted> {
+pub(super) fn wanted(given: &str, table: &SignalTable) -> anyhow::Result<Wanted> {
     let names: Vec<serde_json::Value> = match given.strip_prefix('@') {
         Some(path) => match json_of(Path::new(path))? {
             serde_json::Value::Object(object) => {

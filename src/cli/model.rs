@@ -5,6 +5,7 @@ mod annotate;
 mod check;
 mod describe;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -50,4 +51,16 @@ fn table_of(config: Option<&PathBuf>) -> anyhow::Result<SignalTable> {
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("could not read {}", file.display()))
+}
+
+/// Under its name there is the old file or the whole new one. Folders that are missing are made.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let in_words = || format!("could not write {}", path.display());
+    std::fs::create_dir_all(folder).with_context(in_words)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(in_words)?;
+    file.write_all(bytes).with_context(in_words)?;
+    file.as_file().sync_all().with_context(in_words)?;
+    file.persist(path).with_context(in_words)?;
+    Ok(())
 }

@@ -12,5 +12,6 @@ mod order;
 mod postgres;
 mod quality;
 mod support;
+mod train;
 mod twin;
 mod ways;

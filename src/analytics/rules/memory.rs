@@ -61,6 +61,7 @@ saved! {
         presence: PresenceMemory,
         /// Hashes of the trouble codes that the vehicle came with; `None` before its first reading.
         known_codes: Option<Vec<u64>>,
+        air: Appended<AirMemory>,
     }
 }
 
@@ -102,6 +103,28 @@ saved! {
         /// Its own normal while running, and how long that took.
         normal_v: Option<f32>,
         learnt_s: f32,
+    }
+}
+
+saved! {
+    pub(super) struct AirMemory {
+        /// Litres of air a cycle, over some minutes of driving.
+        recent_l: Option<f32>,
+        /// Its own normal, and how long that took.
+        normal_l: Option<f32>,
+        learnt_s: f32,
+    }
+}
+
+/// Came after the saved form was fixed: stands behind everything else of a vehicle.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Appended<T>(pub T);
+
+impl<T: Default> Saved for Appended<T> {
+    fn write(&self, _: &mut Vec<u8>) {}
+
+    fn read(_: &mut ByteReader<'_>) -> Result<Self, Damaged> {
+        Ok(Self::default())
     }
 }
 
@@ -218,6 +241,18 @@ impl RuleMemory {
     /// `Damaged` where the bytes are no memory of rules.
     pub fn decode(from: &mut ByteReader<'_>) -> Result<Self, Damaged> {
         Self::read(from)
+    }
+
+    /// Appends what came later.
+    pub fn encode_appended(&self, out: &mut Vec<u8>) {
+        self.air.0.write(out);
+    }
+
+    /// # Errors
+    /// `Damaged` where the bytes are no memory of rules.
+    pub fn decode_appended(&mut self, from: &mut ByteReader<'_>) -> Result<(), Damaged> {
+        self.air.0 = Saved::read(from)?;
+        Ok(())
     }
 
     /// As of its newest reading in order: ignition off, or, where it says nothing of that, standing with the engine off.

@@ -5,6 +5,7 @@
 //! just started), it says "not assessed". Everything slower than the last reading lives in [`RuleMemory`], so that a check costs the
 //! same at 1 s and at 30 s, whatever the window holds.
 
+mod air;
 mod codes;
 mod compiled;
 mod driving;

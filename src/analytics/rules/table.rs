@@ -1,12 +1,13 @@
 //! Every rule, in the order in which they are asked. Each stands beside its check.
 
-use super::{Rule, codes, driving, electrics, engine, fuel, position, sensors, silence, tires};
+use super::{Rule, air, codes, driving, electrics, engine, fuel, position, sensors, silence, tires};
 
 pub const RULES: &[Rule] = &[
     engine::OVERHEATING,
     engine::THERMOSTAT_STUCK_OPEN,
     engine::TEMPERATURES_IMPLAUSIBLE,
     engine::OIL_PRESSURE,
+    air::AIR_PATH,
     electrics::BATTERY_DRAIN,
     electrics::ALTERNATOR,
     electrics::TRACTION_BATTERY,

@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::claims::Columns;
 use super::policy::Policy;
 use super::{Asked, Failures, Ticket};
+use crate::analytics::admission::{self, Candidate};
 use crate::analytics::calibration::Calibrated;
 use crate::analytics::claim::Level;
 use crate::analytics::contract::Contract;
-use crate::analytics::features::{AsOf, FeatureNameError, FeaturePlan, GridPlan, PREVIOUS_MAX_AGE};
+use crate::analytics::features::{AsOf, FeatureNameError, FeaturePlan, GridPlan};
 use crate::analytics::model::{Model, ModelError};
-use crate::analytics::window::Window;
-use crate::domain::{ModelScore, NotScored, SignalTable, Timing};
+use crate::domain::{ModelScore, NotScored, SignalTable};
 use crate::settings;
 
 #[derive(Debug)]
@@ -91,10 +91,7 @@ impl Scorer {
         if !self.model.contract().applies_to.selects(asked.record) {
             return Err(NotScored::NotApplicable);
         }
-        let now = window.recorded_at(step);
-        if asked.timing == Timing::Late && !window.reaches_back_to(now.minus(self.reach)) {
-            return Err(NotScored::BeforeWindow);
-        }
+        admission::reach_back(asked.timing, self.reach, window, step)?;
         if self.rows.len() == self.most_values {
             self.run();
         }
@@ -106,7 +103,8 @@ impl Scorer {
             }
             Input::Window(grid) => grid.append(&asked.as_of, &mut self.rows)?,
         };
-        if let Err(reason) = self.admits(window, step, missing) {
+        let requires = &self.model.contract().requires;
+        if let Err(reason) = admission::admit(requires, self.reach, Candidate { window, step, missing }) {
             self.rows.truncate(begin);
             return Err(reason);
         }
@@ -123,13 +121,6 @@ impl Scorer {
             Input::Window(_) => self.rows.extend_from_slice(row),
         }
         self.raw.len() + begin / self.model.contract().width()
-    }
-
-    fn admits(&self, window: &Window, step: usize, missing: usize) -> Result<(), NotScored> {
-        let from = window.first_after(window.recorded_at(step).minus(self.reach.max(PREVIOUS_MAX_AGE)));
-        let requires = &self.model.contract().requires;
-        let longest_gap = if requires.max_gap.is_some() { longest_gap(window, from, step) } else { None };
-        requires.check(step + 1 - from, missing, longest_gap)
     }
 
     pub fn run(&mut self) {
@@ -186,16 +177,4 @@ fn calibrate(contract: &Contract, raw: f32) -> Calibrated {
         },
         |calibration| calibration.judge(contract.oriented(raw)),
     )
-}
-
-/// Longest time between two neighbours of the steps `from` to `step`; `None` where there is only one.
-pub(super) fn longest_gap(window: &Window, from: usize, step: usize) -> Option<Duration> {
-    let mut times = window.micros_between(from, step + 1);
-    let mut before = times.next()?;
-    let gaps = times.map(|micros| {
-        let gap = micros - before;
-        before = micros;
-        gap
-    });
-    gaps.max().map(|micros| Duration::from_micros(micros.unsigned_abs()))
 }

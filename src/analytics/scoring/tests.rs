@@ -1,6 +1,5 @@
 //! Tests of `scoring`.
 
-use super::scorer::longest_gap;
 use super::*;
 use crate::analytics::claim::{Claim, Level};
 use crate::analytics::contract::PREFIX;
@@ -275,15 +274,4 @@ fn a_model_that_takes_too_long_costs_a_second_once_and_no_reading() {
     let failures: Vec<_> =
         scoring.take_failures().map(|(_, failures)| (failures.rows, failures.error.unwrap().to_string())).collect();
     assert!(failures[0].0 == 2 && failures[0].1.contains("stopped"), "{failures:?}");
-}
-
-#[test]
-fn the_longest_gap_is_between_neighbours() {
-    let mut window = Window::default();
-    for seconds in [0, 30, 120, 150] {
-        window.insert(&reading_at(seconds, &[(signal::SPEED, 1.0)]), &WindowLimits::new(Duration::ZERO, 1 << 16));
-    }
-    assert_eq!(longest_gap(&window, 0, 3), Some(Duration::from_secs(90)));
-    assert_eq!(longest_gap(&window, 2, 3), Some(Duration::from_secs(30)));
-    assert_eq!(longest_gap(&window, 3, 3), None);
 }

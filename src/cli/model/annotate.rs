@@ -1,7 +1,6 @@
 //! `odograph model annotate`: a contract from a JSON file into an ONNX file, without Python.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::Value;
 
-use super::{read, table_of};
+use super::{read, table_of, write_whole};
 use crate::analytics::contract::{Contract, PREFIX};
 use crate::analytics::onnx_file::{metadata_of, with_metadata};
 
@@ -64,17 +63,6 @@ fn entries_of(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
         (format!("{PREFIX}{}", key.trim_start_matches(PREFIX)), text)
     };
     Ok(object.into_iter().map(entry).collect())
-}
-
-/// Under its name there is the old file or the whole new one.
-fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let in_words = || format!("could not write {}", path.display());
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(in_words)?;
-    file.write_all(bytes).with_context(in_words)?;
-    file.as_file().sync_all().with_context(in_words)?;
-    file.persist(path).with_context(in_words)?;
-    Ok(())
 }
 
 #[cfg(test)]

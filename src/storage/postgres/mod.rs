@@ -84,7 +84,16 @@ impl PostgresArchive {
     pub async fn open(connector: Connector, data: Option<&Path>, table: Arc<SignalTable>) -> Result<Self, ArchiveError> {
         let (readers, writer) = (connector.readers(), connector.writer());
         let last_known = data.map_or_else(LastKnown::default, |data| LastKnown::in_folder(data.join("archive-last-known")));
-        let inner = Inner { table, connector, last_known, readers, writer, memory: Mutex::default(), last_failure: std::sync::Mutex::default(), prepared: OnceCell::new() };
+        let inner = Inner {
+            table,
+            connector,
+            last_known,
+            readers,
+            writer,
+            memory: Mutex::default(),
+            last_failure: std::sync::Mutex::default(),
+            prepared: OnceCell::new(),
+        };
         let archive = Self(Arc::new(inner));
         match archive.prepared().await {
             Ok(()) => {}

@@ -58,9 +58,14 @@ impl Site {
 
     /// Starts the service on what is in the folder.
     pub fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    pub fn restart_with(&mut self, arguments: &[&str]) {
         assert!(self.service.is_none(), "it runs already");
         let settings = self.settings.as_ref().map(|file| ["--config", file.to_str().expect("a folder of our own")]);
-        match self.try_start(settings.as_ref().map_or(&[][..], |arguments| arguments)) {
+        let arguments = [settings.as_ref().map_or(&[][..], |settings| settings), arguments].concat();
+        match self.try_start(&arguments) {
             Ok(service) => self.service = Some(service),
             Err(error) => panic!("{error}"),
         }

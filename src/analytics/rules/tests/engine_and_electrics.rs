@@ -50,6 +50,31 @@ fn exchanged_plugs_of_coolant_and_intake_contradict_each_other() {
 }
 
 #[test]
+fn an_air_flow_meter_that_reads_a_third_too_low_contradicts_the_pressure() {
+    // 1.4 litres a cycle.
+    let air = |share: f32| {
+        driving_with(&[(s::MASS_AIR_FLOW, 24.97 * share), (s::INTAKE_PRESSURE, 100.0), (s::INTAKE_TEMPERATURE, 20.0)])
+    };
+    let drive = a_vehicle().sends(100, &air(1.0));
+    assert_eq!(drive.says("air_path"), Level::NotAssessed, "nothing is normal yet");
+    let drive = drive.sends(200, &air(1.0));
+    assert_eq!(drive.says("air_path"), Level::Calm);
+    let drive = drive.sends(8, &air(0.3));
+    assert_eq!(drive.says("air_path"), Level::Holding, "not for minutes yet");
+    let drive = drive.sends(300, &air(1.0)).sends(60, &air(0.67));
+    assert_eq!(drive.says("air_path"), Level::Raised);
+    assert!(drive.summary("air_path").starts_with("air per stroke 28 % off normal, limit 20 %"), "{}", drive.summary("air_path"));
+    let idle = [
+        (s::SPEED, 0.0),
+        (s::ENGINE_SPEED, 800.0),
+        (s::MASS_AIR_FLOW, 3.0),
+        (s::INTAKE_PRESSURE, 100.0),
+        (s::INTAKE_TEMPERATURE, 20.0),
+    ];
+    assert_eq!(drive.sends(1, &idle).says("air_path"), Level::NotAssessed);
+}
+
+#[test]
 fn oil_pressure_is_judged_by_how_fast_the_engine_turns() {
     let oil = |rpm, kpa| a_vehicle().sends(3, &[(s::ENGINE_SPEED, rpm), (s::OIL_PRESSURE, kpa)]);
     assert_eq!(oil(700.0, 90.0).says("oil_pressure"), Level::Calm);

@@ -10,13 +10,17 @@ use crate::domain::{AlertKey, Timestamp};
 fn saved_and_read(memory: &RuleMemory) -> RuleMemory {
     let mut bytes = Vec::new();
     memory.encode(&mut bytes);
-    let mut from = ByteReader::new(&bytes);
-    let read = RuleMemory::decode(&mut from).unwrap();
-    from.end().unwrap();
+    memory.encode_appended(&mut bytes);
+    let decode = |bytes: &[u8]| {
+        let mut from = ByteReader::new(bytes);
+        let mut read = RuleMemory::decode(&mut from)?;
+        read.decode_appended(&mut from)?;
+        from.end().map(|()| read)
+    };
     for length in 0..bytes.len() {
-        assert!(RuleMemory::decode(&mut ByteReader::new(&bytes[..length])).is_err(), "{length} bytes");
+        assert!(decode(&bytes[..length]).is_err(), "{length} bytes");
     }
-    read
+    decode(&bytes).unwrap()
 }
 
 proptest! {
@@ -34,7 +38,7 @@ proptest! {
             if index == restart {
                 restarted.memory = saved_and_read(&restarted.memory);
             }
-            let values = [(s::SPEED, speed), (s::ENGINE_SPEED, rpm), (s::COOLANT_TEMPERATURE, celsius), (s::BATTERY_VOLTAGE, volts), (s::FUEL_LEVEL, celsius.abs().min(100.0))];
+            let values = [(s::SPEED, speed), (s::ENGINE_SPEED, rpm), (s::COOLANT_TEMPERATURE, celsius), (s::BATTERY_VOLTAGE, volts), (s::FUEL_LEVEL, celsius.abs().min(100.0)), (s::MASS_AIR_FLOW, volts * 3.0), (s::INTAKE_PRESSURE, 90.0), (s::INTAKE_TEMPERATURE, 20.0)];
             for drive in [&mut straight, &mut restarted] {
                 drive.every_s = after_s;
                 drive.ignition = Some(if is_on { Ignition::On } else { Ignition::Off });
