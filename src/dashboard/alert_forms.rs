@@ -1,31 +1,48 @@
 //! Alerts as the JSON that others read (CONTRACTS §8).
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::domain::{Alert, Explained, Timestamp, VehicleId, Verdict};
+use crate::analytics::alerting::common_cause::Group;
+use crate::domain::{Alert, Change, Condition, Explained, Handling, Severity, Timestamp, VehicleId, Verdict};
 use crate::storage::AlertHistory;
 
-#[derive(Debug, Serialize)]
+/// An episode as of its last change.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Alert)]
 pub struct AlertForm<'a> {
+    /// 16 hexadecimal digits.
     alert_id: String,
     vehicle_id: &'a VehicleId,
     alert_key: &'a str,
+    #[schema(value_type = Severity)]
     severity: &'static str,
+    #[schema(value_type = Condition)]
     condition: &'static str,
+    #[schema(value_type = Handling)]
     handling: &'static str,
     opened_at: Timestamp,
     last_seen_at: Timestamp,
+    #[schema(required)]
     closed_at: Option<Timestamp>,
     count: u32,
     summary: &'a str,
+    #[schema(required)]
     value: Option<f64>,
+    #[schema(required)]
     limit: Option<f64>,
+    #[schema(required)]
     score: Option<f32>,
     explanation: Vec<ExplainedForm<'a>>,
+    #[schema(required)]
     acknowledged_by: Option<&'a str>,
+    #[schema(required)]
     assigned_to: Option<&'a str>,
+    #[schema(required)]
     silenced_until: Option<Timestamp>,
+    #[schema(value_type = Option<Verdict>, required)]
     verdict: Option<&'static str>,
+    #[schema(required)]
     note: Option<&'a str>,
     is_history: bool,
     /// Revision of the configuration that opened it.
@@ -33,27 +50,99 @@ pub struct AlertForm<'a> {
     revision: u32,
 }
 
-#[derive(Debug, Serialize)]
+/// A part of the reason, largest contribution first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Explained)]
 struct ExplainedForm<'a> {
     feature: &'a str,
+    #[schema(required)]
     value: Option<f64>,
+    #[schema(required)]
     normal: Option<f64>,
+    #[schema(required)]
     cohort_normal: Option<f64>,
     contribution: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AlertChange)]
 pub struct AlertHistoryForm<'a> {
     revision: u32,
+    #[schema(value_type = Change)]
     change: &'static str,
     at: Timestamp,
+    #[schema(value_type = Severity)]
     severity: &'static str,
+    #[schema(value_type = Condition)]
     condition: &'static str,
+    #[schema(value_type = Handling)]
     handling: &'static str,
     summary: &'a str,
+    #[schema(required)]
     acknowledged_by: Option<&'a str>,
+    #[schema(required)]
     assigned_to: Option<&'a str>,
+    #[schema(required)]
     note: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Alerts)]
+pub struct AlertsForm<'a> {
+    /// Newest first.
+    pub alerts: Vec<AlertForm<'a>>,
+    /// `null`: there are no more.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AlertWithHistory)]
+pub struct AlertWithHistoryForm<'a> {
+    #[serde(flatten)]
+    pub alert: AlertForm<'a>,
+    /// Oldest first.
+    pub history: Vec<AlertHistoryForm<'a>>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Commanded)]
+pub struct CommandedForm<'a> {
+    /// False: it was so already.
+    pub changed: bool,
+    pub alert: AlertForm<'a>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AlertGroups)]
+pub struct AlertGroupsForm<'a> {
+    pub groups: Vec<AlertGroupForm<'a>>,
+}
+
+/// Open alerts of many vehicles with one key.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AlertGroup)]
+pub struct AlertGroupForm<'a> {
+    alert_key: &'a str,
+    #[schema(value_type = Severity)]
+    severity: &'static str,
+    first_opened_at: Timestamp,
+    last_opened_at: Timestamp,
+    vehicles: usize,
+    alert_ids: Vec<String>,
+}
+
+impl<'a> AlertGroupForm<'a> {
+    pub fn new(group: &'a Group) -> Self {
+        Self {
+            alert_key: group.key.as_str(),
+            severity: group.severity.code(),
+            first_opened_at: group.first_opened_at,
+            last_opened_at: group.last_opened_at,
+            vehicles: group.vehicles,
+            alert_ids: group.members.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 impl<'a> AlertForm<'a> {

@@ -11,9 +11,11 @@ pub mod geojson;
 pub mod history;
 mod json;
 mod json_value;
+pub mod live;
 pub mod proto;
 mod protobuf;
 pub mod reading;
 pub mod record;
+pub mod schemas;
 
 pub use decode_draft::Refusal;
