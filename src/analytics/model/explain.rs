@@ -29,7 +29,8 @@ impl Model {
     fn explain_reconstruction(&mut self, row: &[f32], spread: &[f32], group_of: &[usize]) -> Result<Shares, ModelError> {
         // The shape is checked by scoring.
         self.score(row, &mut Vec::with_capacity(1))?;
-        let errors = self.run(1, |_, filled, _, again| {
+        // Where it stands twice.
+        let errors = self.run(2, |_, filled, _, again| {
             let mut errors = vec![0.0; spread.len()];
             for (column, error) in squared_errors(row, filled, again, spread) {
                 errors[column] += error;
