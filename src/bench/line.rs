@@ -74,15 +74,15 @@ pub enum LineError {
     UncleanStop { status: std::process::ExitStatus, messages: String },
 }
 
-/// Of the service: the front door holds each socket twice (`ingest::front_door_mqtt`).
-const FILES_PER_CONNECTION: u64 = 2;
+/// Scores these readings from the eighth on; the models that score by default want minutes of history, or hours.
+const MODEL: &[u8] = include_bytes!("../../models/drive_autoencoder/drive_autoencoder.onnx");
 /// Open files beside the connections: journal, archive, probes, runtime.
 const SPARE_FILES: u64 = 100;
 
 impl LineBench {
     pub fn run(&self) -> Result<Report, LineError> {
         let limit = process::raise_open_files_limit().unwrap_or(1_024);
-        let needed = u64::from(self.vehicles) * FILES_PER_CONNECTION + SPARE_FILES;
+        let needed = u64::from(self.vehicles) + SPARE_FILES;
         if needed > limit {
             return Err(LineError::OpenFiles { vehicles: self.vehicles, needed, limit });
         }
@@ -93,7 +93,9 @@ impl LineBench {
 
         let place = Place::make(&self.archive)?;
         let settings = folder.path().join("odograph.toml");
-        place.write_settings(&settings).map_err(scratch)?;
+        let model = folder.path().join("model.onnx");
+        std::fs::write(&model, MODEL).map_err(scratch)?;
+        place.write_settings(&settings, &model).map_err(scratch)?;
         let arguments = ["--config", settings.to_str().expect("a name of ours in a folder that the command line named")];
         let service = Service::start(&self.executable, &data, &messages, &arguments)?;
         let server_before = place.cpu_us();
@@ -181,14 +183,14 @@ impl Place {
     }
 
     /// Readable by nobody else, since an address may hold a password.
-    fn write_settings(&self, file: &Path) -> std::io::Result<()> {
+    fn write_settings(&self, file: &Path, model: &Path) -> std::io::Result<()> {
         let url = match self {
             Self::Sqlite => String::new(),
             Self::Own(server) => server.url("postgres"),
             Self::Named { database, .. } => database.clone(),
         };
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(file)?;
-        writeln!(file, "[archive]\nurl = {url:?}")
+        writeln!(file, "[archive]\nurl = {url:?}\n[analytics]\nmodels = [{model:?}]")
     }
 
     /// Of a server of our own; others may have more to do.
