@@ -74,6 +74,7 @@ pub enum LineError {
     UncleanStop { status: std::process::ExitStatus, messages: String },
 }
 
+const OUR_NAME: &str = "a name of ours in a folder that the command line named";
 /// Scores these readings from the eighth on; the models that score by default want minutes of history, or hours.
 const MODEL: &[u8] = include_bytes!("../../models/drive_autoencoder/drive_autoencoder.onnx");
 /// Open files beside the connections: journal, archive, probes, runtime.
@@ -95,8 +96,8 @@ impl LineBench {
         let settings = folder.path().join("odograph.toml");
         let model = folder.path().join("model.onnx");
         std::fs::write(&model, MODEL).map_err(scratch)?;
-        place.write_settings(&settings, &model).map_err(scratch)?;
-        let arguments = ["--config", settings.to_str().expect("a name of ours in a folder that the command line named")];
+        place.write_settings(&settings, model.to_str().expect(OUR_NAME)).map_err(scratch)?;
+        let arguments = ["--config", settings.to_str().expect(OUR_NAME)];
         let service = Service::start(&self.executable, &data, &messages, &arguments)?;
         let server_before = place.cpu_us();
         let idle = process::usage(service.pid())?;
@@ -183,7 +184,7 @@ impl Place {
     }
 
     /// Readable by nobody else, since an address may hold a password.
-    fn write_settings(&self, file: &Path, model: &Path) -> std::io::Result<()> {
+    fn write_settings(&self, file: &Path, model: &str) -> std::io::Result<()> {
         let url = match self {
             Self::Sqlite => String::new(),
             Self::Own(server) => server.url("postgres"),
