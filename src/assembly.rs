@@ -1,8 +1,9 @@
 //! Builds the line from its end to its source, runs it, and takes it down the other way round: the only file that knows all parts.
 
+mod models;
+
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::alerts::watcher;
-use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
+use crate::analytics::blueprint::{Blueprint, Records};
 use crate::analytics::checks::Checks;
 use crate::analytics::fences::FenceSet;
 use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
@@ -36,23 +37,14 @@ use crate::storage::{self, ArchiveAddress, SharedArchive, VehicleRegister, reten
 use crate::tasks::{Stop, Tasks};
 use crate::wire::geojson;
 
+pub use models::shipped_models;
+
 /// The recorder folds what histograms have collected this often; without it they grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Whoever needs the archive for its start and did not reach it tries again after this long.
 const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);
 /// Readings of one lane step.
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
-/// Models that are part of the binary; they score where the settings name none.
-const SHIPPED_MODELS: &[(&str, &[u8])] = &[
-    (
-        "models/fleet_isolation_forest/fleet_isolation_forest.onnx",
-        include_bytes!("../models/fleet_isolation_forest/fleet_isolation_forest.onnx"),
-    ),
-    ("models/drive_window/drive_window.onnx", include_bytes!("../models/drive_window/drive_window.onnx")),
-];
-/// In `analytics.models`: score nothing.
-const NO_MODEL: &str = "none";
-
 /// Where the process really listens.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
@@ -317,7 +309,7 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
     Ok(Blueprint {
         settings: settings.analytics.clone(),
         table: Arc::clone(table),
-        models: models(&settings.analytics)?,
+        models: models::of(&settings.analytics)?,
         checks: Arc::new(Checks {
             revision: 0,
             rules: Rules::new(&settings.rules)?,
@@ -326,25 +318,6 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
         records: Records::default(),
         library: find_library(&settings.analytics.onnxruntime),
     })
-}
-
-/// The models that are part of this program.
-pub fn shipped_models() -> Vec<ModelSource> {
-    let source = |(name, file): &(&str, &[u8])| ModelSource { origin: Path::new(name).to_owned(), file: (*file).into() };
-    SHIPPED_MODELS.iter().map(source).collect()
-}
-
-fn models(settings: &settings::Analytics) -> anyhow::Result<Vec<ModelSource>> {
-    if settings.models.is_empty() {
-        return Ok(shipped_models());
-    }
-    let named = settings.models.iter().filter(|path| path.as_path() != Path::new(NO_MODEL));
-    let read = named.map(|path| {
-        let file =
-            std::fs::read(path).with_context(|| format!("cannot read the model {} of `analytics.models`", path.display()))?;
-        Ok(ModelSource { origin: path.clone(), file: file.into() })
-    });
-    read.collect()
 }
 
 fn inlet_of(lanes: LaneInlet) -> Inlet {

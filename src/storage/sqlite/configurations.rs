@@ -55,26 +55,3 @@ impl ConfigurationArchive for SqliteArchive {
 fn stored((revision, created_at, content): (i64, i64, String)) -> StoredConfiguration {
     StoredConfiguration { revision: revision.cast_unsigned(), created_at: Timestamp::from_micros(created_at), content }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::sqlite::tests::an_archive;
-
-    #[tokio::test]
-    async fn a_revision_rises_with_every_change_and_with_nothing_else() {
-        let (_folder, archive) = an_archive().await;
-        let at = Timestamp::from_micros(1);
-        assert_eq!(archive.newest_configuration().await.unwrap(), None);
-        let mut revisions = Vec::new();
-        for content in ["{\"rules\":1}", "{\"rules\":1}", "{\"rules\":2}", "{\"rules\":1}"] {
-            revisions.push(archive.put_configuration(content, at).await.unwrap());
-        }
-        assert_eq!(revisions, [1, 1, 2, 3], "going back is a change too");
-        assert_eq!(archive.configuration(2).await.unwrap().unwrap().content, "{\"rules\":2}");
-        assert_eq!(archive.newest_configuration().await.unwrap().unwrap().revision, 3);
-        archive.put_model_file("ab", b"onnx").await.unwrap();
-        archive.put_model_file("ab", b"onnx").await.unwrap();
-        assert_eq!(archive.model_file("ab").await.unwrap().as_deref(), Some(&b"onnx"[..]));
-    }
-}
