@@ -96,15 +96,12 @@ fn comparable(assessment: &Assessment) -> Assessment {
     Assessment { arrival: 0, ..assessment.clone() }
 }
 
-/// Left out: normals that an explanation shows are those of the end of a batch, which may hold later readings of the vehicle; and a model's
-/// alert that was on its way to open when the process was killed may open without its why (README, limits).
+/// Left out: normals that an explanation shows are those of the end of a batch, which may hold later readings of the vehicle.
 fn comparable_alert(alert: &Alert) -> Alert {
     let mut alert = alert.clone();
     alert.opened_by.arrival = 0;
-    alert.explanation.clear();
-    if alert.key.as_str().starts_with("model:") {
-        alert.summary = Box::default();
-    }
+    alert.explanation.iter_mut().for_each(|part| (part.normal, part.cohort_normal) = (None, None));
+    alert.summary = alert.summary.split(", usually").next().unwrap_or_default().into();
     alert
 }
 

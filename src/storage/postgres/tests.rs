@@ -19,6 +19,8 @@ const NAMED_SERVER: &str = "ODOGRAPH_TEST_POSTGRES_URL";
 /// A database of its own.
 struct Database {
     name: String,
+    /// Where the archive keeps what a start without the server needs.
+    folder: tempfile::TempDir,
 }
 
 /// The address of a database on the server that all tests share.
@@ -48,11 +50,11 @@ impl Site for Database {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("odograph_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         run_sql(&url("postgres"), &format!("create database {name} template template0")).unwrap();
-        Self { name }
+        Self { name, folder: tempfile::tempdir().unwrap() }
     }
 
     fn address(&self) -> ArchiveAddress {
-        ArchiveAddress::read(&url(&self.name), std::path::Path::new("")).unwrap()
+        ArchiveAddress::read(&url(&self.name), self.folder.path()).unwrap()
     }
 
     async fn run_sql(&self, statements: &'static str) {
