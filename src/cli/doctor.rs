@@ -1,10 +1,12 @@
 //! `odograph doctor`: looks at everything that a deployment stands on, and says of each what is wrong, where, why, and what to do next.
 //! Changes nothing. Each check is one function in [`CHECKS`].
 
+mod archive;
+mod broker;
+mod delivery;
 mod disk;
 mod finding;
 mod service;
-mod stores;
 mod system;
 
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use self::delivery::DeliveryClass;
 use self::finding::{Cause, Finding, Verdict, without_secrets};
 use super::Exit;
 use crate::settings::{Settings, Sources};
@@ -50,8 +53,8 @@ const CHECKS: &[Check] = &[
     disk::journal_space,
     disk::journal_sync,
     service::service,
-    stores::archive,
-    stores::broker,
+    archive::archive,
+    broker::broker,
     system::open_files,
     system::models,
 ];
@@ -75,9 +78,10 @@ pub fn run(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
             let is_running = disk::is_running(&settings);
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let patient = Patient { settings, config: arguments.config.clone(), is_running, runtime };
-            delivery_class = Some(stores::delivery_class(&patient.settings));
             let first = Finding::ok("settings", place, "every setting is known and they go together");
-            std::iter::once(first).chain(CHECKS.iter().flat_map(|check| check(&patient))).collect()
+            let findings: Vec<_> = std::iter::once(first).chain(CHECKS.iter().flat_map(|check| check(&patient))).collect();
+            delivery_class = Some(DeliveryClass::of(&patient.settings, &findings));
+            findings
         }
     };
     let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
@@ -90,7 +94,7 @@ pub fn run(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
         });
         format!("{report}\n")
     } else {
-        as_text(&findings, delivery_class.as_deref())
+        as_text(&findings, delivery_class.as_ref())
     };
     print!("{}", without_secrets(&text));
     Ok(exit_code(&findings))
@@ -117,11 +121,11 @@ fn exit_code(findings: &[Finding]) -> ExitCode {
     }
 }
 
-fn as_text(findings: &[Finding], delivery_class: Option<&str>) -> String {
+fn as_text(findings: &[Finding], delivery_class: Option<&DeliveryClass>) -> String {
     let mut text: String = findings.iter().map(Finding::as_text).collect();
     if let Some(class) = delivery_class {
         text.push_str("\nDelivery class: ");
-        text.push_str(class);
+        text.push_str(&class.sentence);
         text.push('\n');
     }
     text

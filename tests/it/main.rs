@@ -10,6 +10,7 @@ mod http;
 mod kill;
 mod line;
 mod order;
+mod postgres;
 mod quality;
 mod support;
 mod train;

@@ -98,7 +98,8 @@ pub fn journal_sync(patient: &Patient) -> Vec<Finding> {
         findings.push(
             Finding::warning("journal", place.clone(), "the folder is in memory (tmpfs)")
                 .because("a sync does nothing there: what was acknowledged is gone after a power cut or a reboot")
-                .next("put `data` on a disk"),
+                .next("put `data` on a disk")
+                .breaks("R2"),
         );
     }
     findings.push(match sync_times(&folder) {

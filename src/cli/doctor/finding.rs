@@ -29,13 +29,15 @@ pub struct Finding {
     what: String,
     why: Option<String>,
     next: Option<String>,
+    /// A promise of the README that does not hold while it is so.
+    pub breaks: Option<&'static str>,
     #[serde(skip)]
     pub cause: Cause,
 }
 
 impl Finding {
     pub fn ok(check: &'static str, place: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, place: place.into(), what: what.into(), why: None, next: None, cause: Cause::Check }
+        Self { check, verdict: Verdict::Ok, place: place.into(), what: what.into(), why: None, next: None, breaks: None, cause: Cause::Check }
     }
 
     pub fn warning(check: &'static str, place: impl Into<String>, what: impl Into<String>) -> Self {
@@ -52,6 +54,10 @@ impl Finding {
 
     pub fn next(self, next: impl Into<String>) -> Self {
         Self { next: Some(next.into()), ..self }
+    }
+
+    pub fn breaks(self, promise: &'static str) -> Self {
+        Self { breaks: Some(promise), ..self }
     }
 
     pub fn caused_by(self, cause: Cause) -> Self {

@@ -1,88 +1,15 @@
-//! What stands beside the process: archive and broker. And what all of it together promises about delivery.
+//! What can be seen of the outside broker, and what its limits mean for readings.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::Patient;
 use super::finding::{Cause, Finding};
-use crate::clock;
 use crate::ingest::broker_inspection::{BrokerLimits, InspectionError, inspect};
-use crate::settings::{Settings, signal_table};
-use crate::storage;
 
 /// Mosquitto's `max_inflight_messages` and `max_queued_messages` where nobody set them (mosquitto.conf(5)).
 const MOSQUITTO_INFLIGHT: u16 = 20;
 const MOSQUITTO_QUEUE: u32 = 1_000;
-/// Beyond it a vehicle's reading counts as future; so does ours.
-const CLOCK_TOLERANCE: Duration = Duration::from_mins(2);
-const MOST_NAMES: usize = 8;
-
-pub fn archive(patient: &Patient) -> Vec<Finding> {
-    let Settings { data, archive, .. } = &patient.settings;
-    let file = match storage::file_of(&archive.url, data) {
-        Ok(file) => file,
-        Err(error) => {
-            return vec![Finding::failed("archive", "archive.url", error.to_string()).caused_by(Cause::Settings)];
-        }
-    };
-    let place = file.display().to_string();
-    if !file.exists() {
-        return vec![Finding::ok("archive", place, "is not there yet; odograph run makes it")];
-    }
-    let found = match patient.runtime.block_on(storage::inspect(&file)) {
-        Ok(found) => found,
-        Err(error) => {
-            return vec![
-                Finding::failed("archive", place, error.to_string())
-                    .because("readings stay in the journal until they are stored; at `journal.max` acknowledging stops")
-                    .next("look at the file and its disk, or name another one in `archive.url`")
-                    .caused_by(Cause::DependencyDown),
-            ];
-        }
-    };
-    let what = |schema: &str| format!("SQLite {}, schema {schema}", found.sqlite_version);
-    let mut findings = vec![match found.schema {
-        None => Finding::warning("archive", place.clone(), what("none"))
-            .because("it is no archive yet, or another program's file")
-            .next("odograph run makes the schema; look at `archive.url` if that is not meant"),
-        Some(schema) if schema > found.expected_schema => Finding::failed("archive", place.clone(), what(&schema.to_string()))
-            .because(format!("this version knows schema {} and will not touch a newer one", found.expected_schema))
-            .next("start the version that wrote it, or a newer one"),
-        Some(schema) if schema < found.expected_schema => Finding::warning("archive", place.clone(), what(&schema.to_string()))
-            .because(format!("this version has schema {}", found.expected_schema))
-            .next("the next start brings it up to date; copy the file before, there is no way back"),
-        Some(schema) => Finding::ok("archive", place.clone(), what(&schema.to_string())),
-    }];
-    let now = clock::now();
-    if found.newest_received_at.is_some_and(|newest| newest > now.plus(CLOCK_TOLERANCE)) {
-        findings.push(
-            Finding::warning("clock", place.clone(), "the newest reading came in after what is now")
-                .because("the clock of this machine went back; new readings will be flagged as ahead of time")
-                .next("look at the time service (timedatectl)"),
-        );
-    }
-    findings.extend(undeclared(patient, place, &found.extras));
-    findings
-}
-
-fn undeclared(patient: &Patient, place: String, extras: &[(String, i64)]) -> Option<Finding> {
-    let table = signal_table(&patient.settings.signals);
-    let unknown: Vec<String> = extras
-        .iter()
-        .filter(|(name, _)| table.find(name).is_none())
-        .map(|(name, readings)| format!("{name} ({readings})"))
-        .take(MOST_NAMES)
-        .collect();
-    if unknown.is_empty() {
-        return None;
-    }
-    let what = format!("the newest readings have signals that nobody declared (in so many): {}", unknown.join(", "));
-    Some(
-        Finding::warning("signals", place, what)
-            .because("they are kept beside the reading, but no rule and no model sees them")
-            .next("declare them in `signals`, or mend the sender if a name is misspelt"),
-    )
-}
 
 pub fn broker(patient: &Patient) -> Vec<Finding> {
     let settings = &patient.settings.broker;
@@ -169,17 +96,4 @@ fn judge(patient: &Patient, place: &str, limits: &BrokerLimits) -> Vec<Finding> 
     let broken = broken.into_iter().filter(|(is_so, ..)| *is_so);
     findings.extend(broken.map(|(_, what, why)| Finding::failed("broker", place, what).because(why).next("use another broker")));
     findings
-}
-
-/// What this deployment promises, in the words of the README.
-pub fn delivery_class(settings: &Settings) -> String {
-    let door = "at least once from a QoS 1 publisher to the archive, each reading stored once; \
-                an acknowledgement means that it is on this machine's disk, on that one disk only";
-    if settings.broker.url.is_empty() {
-        return format!("{door}.");
-    }
-    format!(
-        "{door}. Through the broker: at least once from the broker to the archive, as long as its queue for this service is not full; \
-         what it acknowledged to vehicles and did not yet hand over is as durable as the broker makes it."
-    )
 }
