@@ -21,7 +21,12 @@ use crate::settings::{Settings, Sources};
 
 const SCHEMA_VERSION: u32 = 1;
 
+/// Exit codes are for scripts: nobody should have to read the source for them.
+const EXIT_CODES: &str = "Exit codes: 0 all is well, or there are only warnings; 1 a check failed; 3 the settings are wrong; 4 something\n\
+    that the service needs (archive, broker, the service itself) does not answer.";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct DoctorArgs {
     /// Settings file (see odograph.toml for all settings)
     #[arg(long, value_name = "FILE")]

@@ -5,7 +5,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use odograph::bench::postgres::{Promise, Server, run_sql};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -24,6 +26,10 @@ impl Diagnosis {
         self.json["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == check).collect()
     }
 
+    fn class(&self) -> &str {
+        self.json["delivery_class"]["sentence"].as_str().unwrap()
+    }
+
     /// Whether one of them has this verdict and these words in what it says.
     fn says(&self, check: &str, verdict: &str, words: &str) -> bool {
         self.of(check).iter().any(|finding| finding["verdict"] == verdict && finding.to_string().contains(words))
@@ -38,6 +44,10 @@ fn doctor(arguments: &[&str]) -> Diagnosis {
 fn examine(arguments: &[&str], models: Option<&str>) -> Diagnosis {
     let mut command = Command::new(executable());
     command.arg("doctor").arg("--json").args(arguments);
+    diagnosis_of(command, models)
+}
+
+fn diagnosis_of(mut command: Command, models: Option<&str>) -> Diagnosis {
     if let Some(models) = models {
         command.env("ODOGRAPH__ANALYTICS__MODELS", models);
     }
@@ -67,7 +77,7 @@ fn a_service_that_runs_is_said_and_asked_and_its_undeclared_signals_are_listed()
     assert_eq!(site.api().post("/api/v1/telemetry/truck-7", "application/json", reading.as_bytes()).status, 200);
     let http = site.service().http().to_string();
     let data = data(&site);
-    let running = wait_for("the archive has the reading", std::time::Duration::from_secs(20), || {
+    let running = wait_for("the archive has the reading", Duration::from_secs(20), || {
         let diagnosis = doctor(&["--data", &data, "--http", &http]);
         diagnosis.says("signals", "warning", "door_state (1)").then_some(diagnosis)
     });
@@ -77,7 +87,7 @@ fn a_service_that_runs_is_said_and_asked_and_its_undeclared_signals_are_listed()
     assert!(running.says("service", "ok", "is ready"), "{}", running.text);
     assert!(running.says("archive", "ok", "schema"), "{}", running.text);
     assert!(running.says("journal", "ok", "p99") || running.says("journal", "warning", "p99"), "{}", running.text);
-    assert!(running.json["delivery_class"].as_str().unwrap().contains("at least once"), "{}", running.text);
+    assert!(running.class().contains("at least once") && running.class().contains("R2 (power cut)"), "{}", running.text);
 
     // Nobody listens where the settings say: it holds the folder and does not answer.
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -125,6 +135,20 @@ fn a_journal_that_may_grow_beyond_its_disk_is_a_warning() {
     assert_eq!(small.exit, 0, "{}", small.text);
 }
 
+#[test]
+fn a_limit_of_open_files_that_admits_fewer_vehicles_than_settings_do_is_a_warning() {
+    let site = Site::stopped();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 1500 && exec \"$@\"", "sh"]).arg(executable()).args([
+        "doctor",
+        "--json",
+        "--data",
+        &data(&site),
+    ]);
+    let few = diagnosis_of(limited, Some("none"));
+    assert!(few.says("open files", "warning", "the hard limit is 1500 open files, 51000 are wanted"), "{}", few.text);
+}
+
 /// A disk of its own, in memory; unmounted when dropped.
 struct SmallDisk(PathBuf);
 
@@ -157,6 +181,7 @@ fn a_full_disk_fails_and_one_in_memory_is_named() {
     assert!(full.says("journal", "failed", "no room for two segments"), "{}", full.text);
     assert!(full.says("journal", "failed", "cannot be written and synced"), "{}", full.text);
     assert!(full.says("journal", "warning", "tmpfs"), "{}", full.text);
+    assert!(full.class().ends_with("but not R2 (power cut)."), "{}", full.text);
 }
 
 #[test]
@@ -168,15 +193,67 @@ fn a_broker_with_its_defaults_is_warned_of_and_one_with_the_shipped_configuratio
     let warned = ask(&defaults);
     assert!(warned.says("broker", "warning", "keeps only 1000 messages"), "{}", warned.text);
     assert!(warned.says("broker", "warning", "mosquitto version"), "{}", warned.text);
+    assert!(warned.class().ends_with("but not R5 (broker restarts)."), "{}", warned.text);
     assert_eq!(warned.exit, 0, "{}", warned.text);
     let good = ask(&shipped);
     assert!(good.says("broker", "ok", "1000 in flight"), "{}", good.text);
-    assert!(good.json["delivery_class"].as_str().unwrap().contains("Through the broker"), "{}", good.text);
+    assert!(good.class().contains("through the broker") && good.class().ends_with("hold."), "{}", good.text);
 
     defaults.end(Signal::TERM);
     let down = ask(&defaults);
     assert_eq!(down.exit, 4, "{}", down.text);
     assert!(down.says("broker", "failed", &defaults.address().to_string()), "{}", down.text);
+}
+
+#[test]
+fn a_postgresql_server_is_asked_for_version_schema_clock_and_connections_and_what_is_wrong_with_it_is_said() {
+    let mut server = Server::start(Promise::Durable).unwrap_or_else(|error| panic!("{error}"));
+    let url = server.url("postgres");
+    let sql = |statements: &str| run_sql(&url, statements).unwrap();
+    let mut site = Site::with_settings(&format!("[archive]\nurl = \"{url}\"\n"));
+    let (config, data) = (site.path().join("odograph.toml").display().to_string(), data(&site));
+    let http = site.service().http().to_string();
+    let ask = || doctor(&["--config", &config, "--data", &data, "--http", &http]);
+    let recorded_at = odograph::clock::now().as_micros() / 1_000;
+    let reading = format!("{{\"recorded_at\":{recorded_at},\"signals\":{{\"speed_km_per_h\":50.0,\"door_state\":1.0}}}}");
+    assert_eq!(site.api().post("/api/v1/telemetry/truck-7", "application/json", reading.as_bytes()).status, 200);
+    let well = wait_for("the archive has the reading", Duration::from_secs(20), || {
+        let diagnosis = ask();
+        diagnosis.says("signals", "warning", "door_state (1)").then_some(diagnosis)
+    });
+    assert_eq!(well.exit, 0, "{}", well.text);
+    let version = format!("PostgreSQL {}", sql("show server_version"));
+    assert!(well.says("archive", "ok", &format!("{version}, schema 1")), "{}", well.text);
+    assert!(well.says("archive", "ok", "of 97 connections are open"), "{}", well.text);
+    assert!(well.says("clock", "ok", "the server's clock is 0."), "{}", well.text);
+    assert!(well.class().contains("R3 (archive away)"), "{}", well.text);
+
+    sql("alter system set default_transaction_read_only = on");
+    sql("alter system set synchronous_commit = off");
+    sql("select pg_reload_conf()");
+    let careless = wait_for("the server has read its settings", Duration::from_secs(20), || {
+        let diagnosis = ask();
+        diagnosis.says("archive", "failed", "takes no changes").then_some(diagnosis)
+    });
+    assert_eq!(careless.exit, 4, "{}", careless.text);
+    assert!(careless.says("archive", "warning", "synchronous_commit off"), "{}", careless.text);
+    assert!(careless.class().ends_with("but not R2 (power cut)."), "{}", careless.text);
+    sql("alter system reset all");
+    sql("select pg_reload_conf()");
+    wait_for("the server has read its settings", Duration::from_secs(20), || (ask().exit == 0).then_some(()));
+
+    assert!(site.stop().success());
+    sql(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (99, 'later', true, '', 0)",
+    );
+    let newer = ask();
+    assert!(newer.says("archive", "failed", "will not touch a newer one"), "{}", newer.text);
+    assert_eq!(newer.exit, 1, "{}", newer.text);
+
+    server.stop().unwrap();
+    let down = ask();
+    assert!(down.says("archive", "failed", "Connection refused"), "{}", down.text);
+    assert_eq!(down.exit, 4, "{}", down.text);
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub fn archive(patient: &Patient) -> Vec<Finding> {
                 .next("look at the time service (timedatectl)"),
         );
     }
-    findings.extend(found.server.as_ref().into_iter().flat_map(|server| judge(patient, &place, server)));
+    findings.extend(found.server.as_ref().into_iter().flat_map(|server| judge(patient.is_running, &place, server)));
     findings.extend(undeclared(patient, place, &found.extras));
     findings
 }
@@ -80,7 +80,7 @@ fn schema(place: &str, found: &ArchiveInspection) -> Finding {
     }
 }
 
-fn judge(patient: &Patient, place: &str, server: &ServerInspection) -> Vec<Finding> {
+fn judge(is_running: bool, place: &str, server: &ServerInspection) -> Vec<Finding> {
     let mut findings = Vec::new();
     if server.is_read_only {
         findings.push(
@@ -101,7 +101,7 @@ fn judge(patient: &Patient, place: &str, server: &ServerInspection) -> Vec<Findi
     let ServerInspection { connections_admitted, connections_open, connections_wanted, .. } = *server;
     let what = format!("{connections_open} of {connections_admitted} connections are open (max_connections)");
     // A service that runs has its own already, and one of those is the doctor's.
-    let is_short = !patient.is_running && connections_open - 1 + connections_wanted > connections_admitted;
+    let is_short = !is_running && connections_open - 1 + connections_wanted > connections_admitted;
     findings.push(if is_short {
         Finding::warning("archive", place, what)
             .because(format!("the service opens up to {connections_wanted}; without one of its own nothing is stored"))
@@ -139,4 +139,55 @@ fn undeclared(patient: &Patient, place: String, extras: &[(String, i64)]) -> Opt
             .because("they are kept beside the reading, but no rule and no model sees them")
             .next("declare them in `signals`, or mend the sender if a name is misspelt"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::finding::Verdict;
+
+    fn worst(findings: &[Finding]) -> Verdict {
+        findings.iter().map(|finding| finding.verdict).max().unwrap()
+    }
+
+    #[test]
+    fn a_server_is_judged_by_its_clock_its_connections_and_what_it_keeps() {
+        let good = ServerInspection {
+            clock_ahead_micros: -900_000,
+            connections_admitted: 97,
+            connections_open: 92,
+            connections_wanted: 6,
+            is_read_only: false,
+            is_durable: true,
+        };
+        let judged = |server: ServerInspection| judge(false, "here", &server);
+        assert_eq!(worst(&judged(good.clone())), Verdict::Ok);
+        assert_eq!(worst(&judged(ServerInspection { clock_ahead_micros: -1_100_000, ..good.clone() })), Verdict::Warning);
+        let short = ServerInspection { connections_open: 93, ..good.clone() };
+        assert_eq!(worst(&judged(short.clone())), Verdict::Warning);
+        // It has them already.
+        assert_eq!(worst(&judge(true, "here", &short)), Verdict::Ok);
+        let careless = judged(ServerInspection { is_durable: false, ..good.clone() });
+        assert_eq!((worst(&careless), careless[0].breaks), (Verdict::Warning, Some("R2")));
+        assert_eq!(worst(&judged(ServerInspection { is_read_only: true, ..good })), Verdict::Failed);
+    }
+
+    #[test]
+    fn a_schema_may_be_older_than_the_program_and_not_newer() {
+        let judged = |found: Option<i64>| {
+            let inspection = ArchiveInspection {
+                engine: "SQLite 3".to_owned(),
+                schema: found,
+                expected_schema: 7,
+                newest_received_at: None,
+                extras: Vec::new(),
+                server: None,
+            };
+            schema("here", &inspection).verdict
+        };
+        assert_eq!(
+            [Some(8), Some(7), Some(6), None].map(judged),
+            [Verdict::Failed, Verdict::Ok, Verdict::Warning, Verdict::Warning]
+        );
+    }
 }

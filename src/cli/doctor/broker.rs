@@ -53,6 +53,7 @@ fn judge(patient: &Patient, place: &str, limits: &BrokerLimits) -> Vec<Finding> 
                  for a service that is away, 3 s of 10,000 vehicles at 30 s, and then drops what it acknowledged"
             ))
             .next("set max_inflight_messages and max_queued_messages as in config/mosquitto.conf")
+            .breaks("R5")
     } else {
         Finding::ok("broker", place, format!("{seen}; how much it queues cannot be seen from outside"))
     }];

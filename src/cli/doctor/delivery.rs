@@ -50,17 +50,17 @@ impl DeliveryClass {
         let words = |promises: &[&(&str, &str, With)]| {
             promises.iter().map(|(id, words, _)| format!("{id} ({words})")).collect::<Vec<_>>().join(", ")
         };
-        let archive = if has_postgres { "that disk only until the server has them" } else { "that one disk only" };
-        let broker = if has_broker {
-            "; through the broker, from there on, as long as its queue for this service is not full"
+        let archive = if has_postgres { " until the server has it" } else { "" };
+        let from_where = if has_broker {
+            "; through the broker from there on, and as long as its queue for this service is not full"
         } else {
             ""
         };
         let holding = words(&holds);
         let not = if broken.is_empty() { String::new() } else { format!(", but not {}", words(&broken)) };
         let sentence = format!(
-            "at least once from a QoS 1 publisher to the archive, each reading stored once, acknowledged when on this machine's \
-             disk, on {archive}{broker}; {holding} hold{not}."
+            "at least once from a QoS 1 publisher to the archive, each reading stored once, acknowledged when it is on this machine's \
+             disk, and on no other{archive}{from_where}; {holding} hold{not}."
         );
         let ids = |promises: Vec<&(&'static str, &str, With)>| promises.iter().map(|(id, ..)| *id).collect();
         Self { sentence, holds: ids(holds), broken: ids(broken) }

@@ -37,7 +37,16 @@ pub struct Finding {
 
 impl Finding {
     pub fn ok(check: &'static str, place: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, place: place.into(), what: what.into(), why: None, next: None, breaks: None, cause: Cause::Check }
+        Self {
+            check,
+            verdict: Verdict::Ok,
+            place: place.into(),
+            what: what.into(),
+            why: None,
+            next: None,
+            breaks: None,
+            cause: Cause::Check,
+        }
     }
 
     pub fn warning(check: &'static str, place: impl Into<String>, what: impl Into<String>) -> Self {
