@@ -10,7 +10,7 @@ use super::error::{JournalError, disk_error};
 
 const EXTENSION: &str = ".cursor";
 const MAGIC: &[u8; 8] = b"ODOCURSR";
-const VERSION: u8 = 1;
+pub const VERSION: u8 = 1;
 /// In sectors of their own, which a disk writes whole.
 const SLOT_BYTES: usize = 512;
 const USED_BYTES: usize = 8 + 1 + 8 + 8 + 4;
@@ -66,6 +66,11 @@ pub fn load_all(disk: &dyn Disk, directory: &Path) -> Result<Vec<(String, u64)>,
         cursors.push((name.to_owned(), slot.map_or(0, |slot| slot.position)));
     }
     Ok(cursors)
+}
+
+/// Whether a file with this name is a cursor.
+pub fn is_file(name: &str) -> bool {
+    name.ends_with(EXTENSION)
 }
 
 struct Slot {

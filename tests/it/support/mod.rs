@@ -41,12 +41,22 @@ impl Site {
 
     /// With the service running on these.
     pub fn with_settings(text: &str) -> Self {
+        let mut site = Self::stopped_with(text);
+        site.restart();
+        site
+    }
+
+    /// With these settings.
+    pub fn stopped_with(text: &str) -> Self {
         let mut site = Self::stopped();
         let file = site.path().join("odograph.toml");
         std::fs::write(&file, text).unwrap();
         site.settings = Some(file);
-        site.restart();
         site
+    }
+
+    pub fn settings(&self) -> &Path {
+        self.settings.as_ref().expect("it has a settings file")
     }
 
     pub fn data(&self) -> PathBuf {
