@@ -37,7 +37,7 @@ use crate::storage::{self, ArchiveAddress, SharedArchive, VehicleRegister, reten
 use crate::tasks::{Stop, Tasks};
 use crate::wire::geojson;
 
-pub use models::shipped_models;
+pub use models::{NO_MODEL, shipped_models};
 
 /// The recorder folds what histograms have collected this often; without it they grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
