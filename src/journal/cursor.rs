@@ -126,4 +126,19 @@ mod tests {
         cursor.move_to(40).unwrap();
         assert_eq!(load_all(&disk, directory).unwrap(), [("archive".to_owned(), 40)]);
     }
+
+    #[test]
+    fn a_cursor_of_a_newer_version_is_refused() {
+        let disk = SimulatedDisk::default();
+        let directory = Path::new("journal");
+        drop(CursorFile::open(&disk, directory, "archive", 0).unwrap());
+        let file = disk.open(&path_of(directory, "archive")).unwrap();
+        let mut slot = [0; USED_BYTES];
+        file.read_at(&mut slot, SLOT_BYTES as u64).unwrap();
+        slot[8] = VERSION + 1;
+        let checksum = crc32c::crc32c(&slot[..USED_BYTES - 4]).to_le_bytes();
+        slot[USED_BYTES - 4..].copy_from_slice(&checksum);
+        file.write_all_at(&slot, SLOT_BYTES as u64).unwrap();
+        assert!(matches!(load_all(&disk, directory), Err(JournalError::Newer { found, .. }) if found == VERSION + 1));
+    }
 }

@@ -16,8 +16,10 @@ use crate::alerts::{alerts, overheats};
 use crate::support::fleet::Fleet;
 use crate::support::{Site, odograph, seed, wait_for};
 
-const VEHICLES: u64 = 20;
-const PER_SECOND: f64 = 500.0;
+const VEHICLES: u64 = 40;
+const PER_SECOND: f64 = 2_000.0;
+/// So many readings fill more than one segment.
+const BEFORE: usize = 5_000;
 const WITHIN: Duration = Duration::from_secs(30);
 /// The archive is always a second behind, and segments come and go during the test.
 const BUSY: &str = "[journal]\nsegment = \"1MiB\"\nmax = \"64MiB\"\n[analytics]\ncheckpoint_every = \"500ms\"\nmodels = [\"none\"]\n[archive]\npause = \"1s\"\n";
@@ -59,7 +61,7 @@ fn survives_a_restore(mut site: Site, mut other: Site) {
     let (mqtt, stopping) = (site.service().mqtt(), AtomicBool::new(false));
     let ledger = thread::scope(|scope| {
         let publishing = scope.spawn(|| fleet.publish(mqtt, PER_SECOND, &stopping));
-        wait_for("some readings", WITHIN, || (fleet.acknowledged() > 1_500).then_some(()));
+        wait_for("some readings", WITHIN, || (fleet.acknowledged() > BEFORE).then_some(()));
         let ledger = fleet.ledger();
         let report = assert_done(&backup(&site, &into));
         assert_eq!(report["schema_version"], 1);
@@ -84,8 +86,10 @@ fn survives_a_restore(mut site: Site, mut other: Site) {
     newcomers.audit(&other.api(), WITHIN).assert_clean();
     assert!(other.stop().success());
     other.restart();
+    fleet.publish_some(other.service().mqtt(), PER_SECOND, Duration::from_secs(1));
     fleet.audit_of(&other.api(), &ledger, WITHIN).assert_has(&ledger);
     assert_eq!(other.api().all_quarantined(), 0);
+    assert!(other.stop().success());
 }
 
 #[test]
@@ -99,8 +103,10 @@ fn with_postgresql_its_own_tools_copy_the_archive_and_the_journal_has_what_it_la
     let settings = |database| format!("{BUSY}url = \"{}\"\n", server.url(database));
     run_sql(&server.url("postgres"), "create database other").unwrap();
     survives_a_restore(Site::with_settings(&settings("postgres")), Site::stopped_with(&settings("other")));
-    let counted = "select count(*) - count(distinct (vehicle, recorded_at, fingerprint)) from readings";
-    assert_eq!(run_sql(&server.url("other"), counted).unwrap(), "0");
+    // The identity of readings, and the numbers that lanes gave: those would be given twice if the archive knew more than the journal.
+    let counted = "select (count(*) - count(distinct (vehicle, recorded_at, fingerprint))) || ' ' || (count(*) - count(distinct (slot, arrival)))
+        from readings join vehicles on number = vehicle";
+    assert_eq!(run_sql(&server.url("other"), counted).unwrap(), "0 0");
 
     // A database that is in use is left alone, and so is the folder.
     let (site, again) = (Site::stopped_with(&settings("other")), Site::with_settings(&settings("postgres")));
