@@ -25,11 +25,11 @@ const WITHIN: Duration = Duration::from_secs(30);
 const BUSY: &str = "[journal]\nsegment = \"1MiB\"\nmax = \"64MiB\"\n[analytics]\ncheckpoint_every = \"500ms\"\nmodels = [\"none\"]\n[archive]\npause = \"1s\"\n";
 
 fn backup(site: &Site, into: &Path) -> Output {
-    odograph(&["backup", text(into), "--data", text(&site.data()), "--config", text(&site.settings()), "--json"])
+    odograph(&["backup", text(into), "--data", text(&site.data()), "--config", text(site.settings()), "--json"])
 }
 
 fn restore(from: &Path, site: &Site) -> Output {
-    odograph(&["restore", text(from), "--data", text(&site.data()), "--config", text(&site.settings()), "--json"])
+    odograph(&["restore", text(from), "--data", text(&site.data()), "--config", text(site.settings()), "--json"])
 }
 
 fn text(path: &Path) -> &str {

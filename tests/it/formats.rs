@@ -158,7 +158,7 @@ fn a_data_folder_of_a_newer_format_is_refused_and_left_as_it_is() {
     fs::write(&segment, &bytes).unwrap();
     match site.try_start(&[]) {
         Err(ServiceError::EndedEarly { messages, .. }) => {
-            assert!(messages.contains("was written by a newer odograph"), "{messages}")
+            assert!(messages.contains("was written by a newer odograph"), "{messages}");
         }
         other => panic!("{other:?}"),
     }
