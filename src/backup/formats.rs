@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{analytics, journal, storage};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+// What an earlier program did not have is of version 0.
+#[serde(default)]
 pub struct Formats {
     /// Frames and file headers of segments and checkpoints.
     pub journal: i64,
