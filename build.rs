@@ -8,7 +8,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if std::env::var_os("PROFILE").is_some_and(|profile| profile == "release") {
         println!("cargo:rerun-if-changed=src/dashboard/web/dist");
     }
-    let files = protox::compile(["odograph/v1/telemetry.proto", "odograph/journal/v1/journal.proto"], ["proto"])?;
+    let files = protox::compile(
+        ["odograph/v1/telemetry.proto", "odograph/journal/v1/journal.proto", "odograph/live/v1/live.proto"],
+        ["proto"],
+    )?;
     prost_build::Config::new().btree_map(["."]).compile_fds(files)?;
     Ok(())
 }

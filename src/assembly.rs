@@ -13,7 +13,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
+use crate::alerts::dispatcher::{self, Dispatcher};
+use crate::alerts::outbox::Outbox;
+use crate::alerts::redis_stream::RedisStream;
 use crate::alerts::watcher;
 use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
 use crate::analytics::checks::Checks;
@@ -28,6 +32,7 @@ use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
 use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader};
+use crate::live::mirror::{self, Mirror};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
 use crate::simulator::roads::Roads;
@@ -70,6 +75,9 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     std::fs::create_dir_all(&settings.data)
         .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
 
+    if settings.live.url.redis().is_none() {
+        dispatcher::forget(&settings.data.join("journal")).context("cannot remove the cursor of the alert queue")?;
+    }
     let (journal, recovery) =
         tokio::task::block_in_place(|| Journal::open(&settings.data.join("journal"), &settings.journal, &tasks))?;
     let monitor = journal.monitor();
@@ -81,6 +89,10 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let open_alerts = Arc::new(OpenAlerts::default());
     let alert_feed = Arc::new(AlertFeed::new(crate::clock::now().as_micros().unsigned_abs()));
     let watched = WatchedAlerts { open: Arc::clone(&open_alerts), feed: Arc::clone(&alert_feed), live: Arc::clone(&live) };
+    let degraded = match settings.live.url.redis() {
+        Some(url) => start_redis(url, &journal, &live, &table, &settings, &tasks).await?,
+        None => Vec::new(),
+    };
     let changes = journal.reader(watcher::CURSOR)?;
     let mut blueprint = blueprint(&settings, &table)?;
     blueprint.records = records_of(&register);
@@ -137,6 +149,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
         address: http,
         tasks: tasks.clone(),
         ready: readiness(monitor, archive_health),
+        degraded: Box::new(move || degraded.iter().filter_map(RedisPart::problem).collect()),
         metrics: Box::new({
             let recorder = recorder.clone();
             move || recorder.render()
@@ -210,6 +223,68 @@ fn start_archive_writer(
         Ok(())
     })?;
     Ok(health)
+}
+
+/// A part that needs Redis, and why it cannot reach it at present. Nothing waits for it, so the process is ready all the same.
+struct RedisPart {
+    part: &'static str,
+    consequence: &'static str,
+    problem: watch::Receiver<Option<String>>,
+}
+
+impl RedisPart {
+    fn problem(&self) -> Option<Reason> {
+        let problem = self.problem.borrow().as_ref().map(|problem| format!("{problem}: {}", self.consequence))?;
+        Some(Reason { part: self.part, problem })
+    }
+}
+
+/// The mirror of live state, and the alert queue with its outbox.
+async fn start_redis(
+    url: &str,
+    journal: &Journal,
+    live: &Arc<LiveState>,
+    table: &Arc<SignalTable>,
+    settings: &Settings,
+    tasks: &Tasks,
+) -> anyhow::Result<Vec<RedisPart>> {
+    let client = mirror::client(url).context("the address in `live.url` is not understood")?;
+    let (live_sender, live_problem) = watch::channel(None);
+    let mirror = Mirror {
+        live: Arc::clone(live),
+        table: Arc::clone(table),
+        client: client.clone(),
+        problem: live_sender,
+        stop: tasks.stop(),
+    };
+    tasks.spawn("live mirror", async move {
+        mirror.run().await;
+        Ok(())
+    });
+    let outbox = Outbox::open(&settings.data.join("alerts.sqlite")).await?;
+    let (arrived_sender, arrived) = watch::channel(());
+    let (queue_sender, queue_problem) = watch::channel(None);
+    let dispatcher = Dispatcher {
+        reader: journal.reader(dispatcher::CURSOR)?,
+        durable: journal.durable(),
+        table: Arc::clone(table),
+        outbox: outbox.clone(),
+        arrived: arrived_sender,
+        runtime: Handle::current(),
+    };
+    tasks.spawn_thread("alert dispatcher", move || {
+        dispatcher.run();
+        Ok(())
+    })?;
+    tasks.spawn("alert queue", async move {
+        RedisStream { outbox: outbox.clone(), client, arrived, problem: queue_sender }.run().await;
+        outbox.close().await;
+        Ok(())
+    });
+    Ok(vec![
+        RedisPart { part: "live mirror", consequence: "other processes see old states", problem: live_problem },
+        RedisPart { part: "alert queue", consequence: "changes of alerts wait on disk", problem: queue_problem },
+    ])
 }
 
 /// Who hears of an alert, in this order: a follower who hears of a change finds it in the open alerts.

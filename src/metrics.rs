@@ -36,6 +36,11 @@ metrics! {
     JOURNAL_BAD_FRAMES "odograph_journal_bad_frames_total" "Frames that failed their checksum and were skipped.";
     ARCHIVE_LAG_BYTES "odograph_archive_lag_bytes" "Journal bytes that the archive has not stored yet.";
     ARCHIVE_STORE_SECONDS "odograph_archive_store_seconds" "Time of one archive transaction.";
+    LIVE_MIRRORED "odograph_live_mirrored_total" "Vehicle states that were written to Redis.";
+    LIVE_MIRROR_CONNECTED "odograph_live_mirror_connected" "1 while Redis has all of live state, else 0.";
+    ALERTS_QUEUED "odograph_alerts_queued_total" "Changes of alerts that the alert queue has taken.";
+    ALERTS_WAITING "odograph_alerts_waiting" "Changes of alerts that wait on disk for the alert queue.";
+    ALERTS_DEAD "odograph_alerts_dead_total" "Changes of alerts that waited too long, or with too many others, and became dead letters.";
     ARCHIVE_FAILURES "odograph_archive_failures_total" "Archive transactions that failed and are tried again.";
 }
 

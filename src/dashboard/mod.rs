@@ -63,10 +63,12 @@ pub struct Parts {
     /// Open sockets are among them.
     pub tasks: Tasks,
     pub ready: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
+    /// What does not work although the process is ready.
+    pub degraded: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
 
-/// Why the process is not ready.
+/// Why the process is not ready, or less than whole.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reason {
     pub part: &'static str,
@@ -128,7 +130,8 @@ pub fn router(parts: Parts, uplink: Router) -> Router {
 async fn ready(State(parts): State<Shared>) -> Response {
     let reasons = (parts.ready)();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({"ready": reasons.is_empty(), "reasons": reasons}))).into_response()
+    (status, Json(serde_json::json!({"ready": reasons.is_empty(), "reasons": reasons, "degraded": (parts.degraded)()})))
+        .into_response()
 }
 
 async fn metrics(State(parts): State<Shared>) -> impl IntoResponse {

@@ -79,7 +79,7 @@ const FORMS: &[(&str, &str)] = &[
     ("Taken", "accepted: integer, duplicates: integer, quarantined: [TakenNot]"),
     ("TakenNot", "index: integer, reason: string"),
     ("Live", "live: boolean"),
-    ("Ready", "ready: boolean, reasons: [NotReady]"),
+    ("Ready", "ready: boolean, reasons: [NotReady], degraded: [NotReady]"),
     ("NotReady", "part: string, problem: string"),
 ];
 

@@ -2,6 +2,7 @@
 //!
 //! Each part gets its own section, never the whole tree. `odograph.toml` lists all of them with their defaults, and a test compares.
 
+mod live_url;
 mod load;
 mod rules;
 mod signals;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use live_url::{LiveUrl, LiveUrlError};
 pub use load::{Mistake, SettingsError, Sources};
 pub use rules::{RuleSetting, Rules};
 pub use signals::{SignalSetting, signal_table};
@@ -158,6 +160,8 @@ pub struct Archive {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Live {
+    /// Where the newest state of every vehicle and the alert queue are for other processes. This one reads its memory in any case.
+    pub url: LiveUrl,
     /// Newest states kept in memory, about 1 kB each. Beyond it, vehicles that were silent longest are read from the archive.
     pub max_vehicles: usize,
 }
@@ -359,7 +363,7 @@ impl Default for Archive {
 
 impl Default for Live {
     fn default() -> Self {
-        Self { max_vehicles: 1_000_000 }
+        Self { url: LiveUrl::default(), max_vehicles: 1_000_000 }
     }
 }
 

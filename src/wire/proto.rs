@@ -11,3 +11,9 @@ pub mod journal {
         include!(concat!(env!("OUT_DIR"), "/odograph.journal.v1.rs"));
     }
 }
+
+pub mod live {
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/odograph.live.v1.rs"));
+    }
+}

@@ -42,7 +42,8 @@ const ALLOWED_ON_ONE_FLOOR: &[(&str, &str)] = &[
 /// Where each library may be named; a path prefix below `src/`.
 const FENCES: &[(&str, &[&str])] = &[
     ("ort", &["analytics/model"]),
-    ("sqlx", &["storage/"]),
+    ("sqlx", &["storage/", "alerts/outbox"]),
+    ("redis", &["live/", "alerts/"]),
     ("mqtt5", &["ingest/"]),
     ("rumqttc", &["ingest/", "simulator/", "bench/"]),
     ("prost", &["wire/", "rpc/", "analytics/onnx"]),
