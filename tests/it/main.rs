@@ -10,6 +10,7 @@ mod kill;
 mod line;
 mod order;
 mod quality;
+mod redis;
 mod support;
 mod train;
 mod twin;

@@ -4,6 +4,7 @@ pub mod api;
 pub mod broker;
 pub mod device;
 pub mod fleet;
+pub mod redis;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
