@@ -145,7 +145,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
         replay: QuarantineReplay::new(Arc::clone(&intake), archive.clone()),
         fences: fences_of(in_force),
         models: blueprint.models.iter().map(describe).collect::<Result<_, _>>()?,
-        map: dashboard::Map::new(&settings.page, roads.as_ref()),
+        map: dashboard::Map::new(&settings.page, roads.as_ref())?,
         address: http,
         tasks: tasks.clone(),
         ready: readiness(monitor, archive_health),

@@ -8,19 +8,21 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::json;
+use utoipa::ToSchema;
 
-use super::alert_forms::{AlertForm, AlertHistoryForm};
-use super::api::{A_CURSOR, A_TIME, Page, vehicle_id};
-use super::forms::ReadingForm;
+use super::alert_forms::{
+    AlertForm, AlertGroupForm, AlertGroupsForm, AlertHistoryForm, AlertWithHistoryForm, AlertsForm, CommandedForm,
+};
+use super::api::{A_CURSOR, A_TIME, vehicle_id};
+use super::forms::ReadingsForm;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::analytics::alerting::common_cause::{FLOOD, common_causes};
 use crate::clock;
-use crate::domain::{Action, Alert, AlertId, Command, Condition, Handling, Verdict};
+use crate::domain::{Action, Alert, AlertId, Command, Condition, Handling, Timestamp, VehicleId, Verdict};
 use crate::fleet::{CommandFailed, Fleet};
 use crate::settings::Interval;
-use crate::storage::{AlertsQuery, ReadingsQuery};
+use crate::storage::{AlertsQuery, ReadingsPage, ReadingsQuery};
 
 const MOST_ALERTS: u32 = 1_000;
 /// Of a recording; the rest is found with /vehicles/{id}/readings and its cursor.
@@ -35,19 +37,33 @@ const NOBODY: &str = "operator";
 const LONGEST_SILENCE: Duration = Duration::from_hours(30 * 24);
 
 /// What may stand in the body of a command; which of it depends on the command.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = Command)]
 struct CommandForm {
+    /// Who.
     by: Option<String>,
     note: Option<String>,
     /// Assign: to whom.
     to: Option<String>,
-    /// Silence: for how long.
+    /// Silence: for how long, such as `2h`, at most 30 days.
+    #[schema(value_type = Option<String>)]
     duration: Option<Interval>,
-    /// Resolve: `confirmed` or `false_alarm`.
+    /// Resolve.
+    #[schema(value_type = Option<Verdict>)]
     verdict: Option<String>,
 }
 
+/// Alerts, newest first.
+#[utoipa::path(get, path = "/alerts", operation_id = "alerts", params(
+    ("condition" = Option<Condition>, Query, description = "What the vehicle does"),
+    ("handling" = Option<Handling>, Query, description = "What people did"),
+    ("vehicle_id" = Option<VehicleId>, Query, description = "Of this vehicle"),
+    ("from" = Option<Timestamp>, Query, description = "Not before"),
+    ("to" = Option<Timestamp>, Query, description = "Before"),
+    ("limit" = Option<u32>, Query, description = "At most so many"),
+    ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+), responses((status = OK, body = AlertsForm)))]
 pub async fn list(State(fleet): State<Fleet>, parameters: Parameters) -> Result<Response, Problem> {
     let parameters = parameters.only(&["condition", "handling", "vehicle_id", "from", "to", "limit", "cursor"])?;
     let vehicle: Option<String> = parameters.get("vehicle_id", "a vehicle id")?;
@@ -61,41 +77,32 @@ pub async fn list(State(fleet): State<Fleet>, parameters: Parameters) -> Result<
         limit: parameters.limit(MOST_ALERTS)?,
     };
     let page = fleet.alerts(&query).await?;
-    let forms: Vec<_> = page.alerts.iter().map(AlertForm::new).collect();
-    let next_cursor = page.next.map(|cursor| cursor.to_string());
-    Ok(Json(Page { name: "alerts", forms: &forms, next_cursor: &next_cursor }).into_response())
+    let alerts = page.alerts.iter().map(AlertForm::new).collect();
+    Ok(Json(AlertsForm { alerts, next_cursor: page.next.map(|cursor| cursor.to_string()) }).into_response())
 }
 
+/// One alert with its history.
+#[utoipa::path(get, path = "/alerts/{id}", operation_id = "alert", params(("id" = String, Path)), responses((status = OK, body = AlertWithHistoryForm)))]
 pub async fn show(State(fleet): State<Fleet>, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
     parameters.only(&[])?;
     let alert = find(&fleet, &id).await?;
     // Without the archive the alert is still shown, its past is not.
     let history = fleet.alert_history(alert.alert_id).await.unwrap_or_default();
-    let history: Vec<_> = history.iter().map(AlertHistoryForm::new).collect();
-    let mut shown = serde_json::to_value(AlertForm::new(&alert)).expect("names and numbers are JSON");
-    shown["history"] = json!(history);
-    Ok(Json(shown).into_response())
+    let history = history.iter().map(AlertHistoryForm::new).collect();
+    Ok(Json(AlertWithHistoryForm { alert: AlertForm::new(&alert), history }).into_response())
 }
 
-/// Open alerts of many vehicles that have one cause.
+/// Open alerts of many vehicles that probably have one cause.
+#[utoipa::path(get, path = "/alerts/groups", operation_id = "alert_groups", responses((status = OK, body = AlertGroupsForm)))]
 pub async fn groups(State(fleet): State<Fleet>, parameters: Parameters) -> Result<Response, Problem> {
     parameters.only(&[])?;
     let open = fleet.open_alerts();
     let groups = common_causes(open.iter().map(|alert| &**alert), &FLOOD);
-    let forms = groups.iter().map(|group| {
-        json!({
-            "alert_key": group.key.as_str(),
-            "severity": group.severity.code(),
-            "first_opened_at": group.first_opened_at,
-            "last_opened_at": group.last_opened_at,
-            "vehicles": group.vehicles,
-            "alert_ids": group.members.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
-    });
-    Ok(Json(json!({"groups": forms.collect::<Vec<_>>()})).into_response())
+    Ok(Json(AlertGroupsForm { groups: groups.iter().map(AlertGroupForm::new).collect() }).into_response())
 }
 
 /// The flight recorder: what the vehicle said from a while before the alert opened until a while after it was last seen.
+#[utoipa::path(get, path = "/alerts/{id}/recording", params(("id" = String, Path)), responses((status = OK, body = ReadingsForm)))]
 pub async fn recording(State(fleet): State<Fleet>, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
     parameters.only(&[])?;
     let alert = find(&fleet, &id).await?;
@@ -106,13 +113,15 @@ pub async fn recording(State(fleet): State<Fleet>, Path(id): Path<String>, param
         after: None,
         limit: MOST_RECORDED,
     };
-    let page = fleet.readings(&query).await?;
-    let readings = page.as_ref().map_or(&[][..], |page| &page.readings);
-    let forms: Vec<_> = readings.iter().map(|assessment| ReadingForm::new(assessment, fleet.table())).collect();
-    let next_cursor = page.as_ref().and_then(|page| page.next).map(|cursor| cursor.to_string());
-    Ok(Json(Page { name: "readings", forms: &forms, next_cursor: &next_cursor }).into_response())
+    let page = fleet.readings(&query).await?.unwrap_or(ReadingsPage { readings: Vec::new(), next: None });
+    Ok(Json(ReadingsForm::new(&page, fleet.table())).into_response())
 }
 
+/// Acknowledges, assigns, silences or resolves an alert; answered once durable.
+#[utoipa::path(post, path = "/alerts/{id}/{action}", params(
+    ("id" = String, Path),
+    ("action" = String, Path, description = "acknowledge, assign, silence or resolve"),
+), request_body = Option<CommandForm>, responses((status = OK, body = CommandedForm)))]
 pub async fn command(
     State(fleet): State<Fleet>,
     Path((id, action)): Path<(String, String)>,
@@ -131,11 +140,11 @@ pub async fn command(
     let alert = find(&fleet, &id).await?;
     let command = Command { vehicle_id: alert.vehicle_id, alert_id: alert.alert_id, action, by, note, at: now };
     let obeyed = fleet.command(command).await?;
-    Ok(Json(json!({"changed": obeyed.event.is_some(), "alert": AlertForm::new(&obeyed.alert)})).into_response())
+    Ok(Json(CommandedForm { changed: obeyed.event.is_some(), alert: AlertForm::new(&obeyed.alert) }).into_response())
 }
 
 impl CommandForm {
-    fn action(&self, name: &str, now: crate::domain::Timestamp) -> Result<Action, Problem> {
+    fn action(&self, name: &str, now: Timestamp) -> Result<Action, Problem> {
         let given = [
             ("to", self.to.is_some(), "assign"),
             ("duration", self.duration.is_some(), "silence"),

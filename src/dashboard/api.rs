@@ -1,19 +1,18 @@
 //! The read API below `/api/v1`.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde_json::json;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::alerts;
-use super::forms::{QuarantinedForm, ReadingForm, VehicleForm};
+use super::forms::{QuarantineForm, QuarantinedForm, ReadingsForm, VehicleForm, VehiclesForm};
 use super::parameters::Parameters;
 use super::problem::Problem;
-use super::vehicle_records;
+use super::{alerts, quarantine, vehicle_records};
 use crate::clock;
-use crate::domain::{Reason, VehicleId};
+use crate::domain::{Reason, Timestamp, VehicleId};
 use crate::fleet::Fleet;
 use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::storage::{QuarantineCursor, QuarantineQuery, ReadingsQuery};
@@ -26,36 +25,43 @@ const MOST_QUARANTINED: u32 = 100;
 pub(super) const A_TIME: &str = "an RFC 3339 time such as 2026-11-24T03:17:00Z";
 pub(super) const A_CURSOR: &str = "a cursor that this address gave out as `next_cursor`";
 
-pub fn router(fleet: Fleet, replay: QuarantineReplay) -> Router {
-    Router::new()
-        .route("/vehicles", get(vehicles))
-        .route("/vehicles/import", post(vehicle_records::import))
-        .route("/vehicles/{id}", get(vehicle).put(vehicle_records::put))
-        .route("/vehicles/{id}/readings", get(readings))
-        .route("/alerts", get(alerts::list))
-        .route("/alerts/groups", get(alerts::groups))
-        .route("/alerts/{id}", get(alerts::show))
-        .route("/alerts/{id}/recording", get(alerts::recording))
-        .route("/alerts/{id}/{action}", post(alerts::command))
-        .route("/quarantine", get(quarantine))
-        .route("/quarantine/{id}/payload", get(quarantined_payload))
+pub fn router(fleet: Fleet, replay: QuarantineReplay) -> OpenApiRouter {
+    OpenApiRouter::default()
+        .routes(routes!(vehicles))
+        .routes(routes!(vehicle_records::import))
+        .routes(routes!(vehicle, vehicle_records::put))
+        .routes(routes!(readings))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::groups))
+        .routes(routes!(alerts::show))
+        .routes(routes!(alerts::recording))
+        .routes(routes!(alerts::command))
+        .routes(routes!(refused))
+        .routes(routes!(refused_payload))
         .fallback(async || {
             Problem::not_found("no such address; there are /vehicles, /vehicles/{id}, /vehicles/{id}/readings, /alerts, /alerts/{id}, /quarantine, /quarantine/replay")
         })
         .with_state(fleet)
-        .route("/quarantine/replay", post(super::quarantine::replay).with_state(replay))
+        .merge(OpenApiRouter::default().routes(routes!(quarantine::replay)).with_state(replay))
 }
 
+/// All vehicles, in order of their ids.
+#[utoipa::path(get, path = "/vehicles", params(
+    ("limit" = Option<u32>, Query, description = "At most so many"),
+    ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+), responses((status = OK, body = VehiclesForm)))]
 async fn vehicles(State(fleet): State<Fleet>, parameters: Parameters) -> Result<Response, Problem> {
     let parameters = parameters.only(&["limit", "cursor"])?;
     let limit = parameters.limit(MOST_VEHICLES)?;
     let after: Option<String> = parameters.get("cursor", A_CURSOR)?;
     let after = after.as_deref().map(vehicle_id).transpose()?;
     let page = fleet.vehicles(after.as_ref(), limit, clock::now()).await?;
-    let forms: Vec<_> = page.vehicles.iter().map(|vehicle| VehicleForm::new(vehicle, fleet.table())).collect();
-    Ok(Json(Page { name: "vehicles", forms: &forms, next_cursor: &page.next }).into_response())
+    let vehicles = page.vehicles.iter().map(|vehicle| VehicleForm::new(vehicle, fleet.table())).collect();
+    Ok(Json(VehiclesForm { vehicles, next_cursor: page.next.map(|id| id.to_string()) }).into_response())
 }
 
+/// One vehicle as it is now.
+#[utoipa::path(get, path = "/vehicles/{id}", params(("id" = VehicleId, Path)), responses((status = OK, body = VehicleForm)))]
 async fn vehicle(State(fleet): State<Fleet>, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
     parameters.only(&[])?;
     let id = vehicle_id(&id)?;
@@ -63,6 +69,14 @@ async fn vehicle(State(fleet): State<Fleet>, Path(id): Path<String>, parameters:
     Ok(Json(VehicleForm::new(&vehicle, fleet.table())).into_response())
 }
 
+/// Readings of a vehicle, oldest first.
+#[utoipa::path(get, path = "/vehicles/{id}/readings", params(
+    ("id" = VehicleId, Path),
+    ("from" = Option<Timestamp>, Query, description = "Not before"),
+    ("to" = Option<Timestamp>, Query, description = "Before"),
+    ("limit" = Option<u32>, Query, description = "At most so many"),
+    ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+), responses((status = OK, body = ReadingsForm)))]
 async fn readings(State(fleet): State<Fleet>, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
     let parameters = parameters.only(&["from", "to", "limit", "cursor"])?;
     let query = ReadingsQuery {
@@ -76,12 +90,16 @@ async fn readings(State(fleet): State<Fleet>, Path(id): Path<String>, parameters
         return Err(Problem::bad_parameter("`from` is not before `to`"));
     }
     let page = fleet.readings(&query).await?.ok_or_else(|| unknown(&query.vehicle_id))?;
-    let forms: Vec<_> = page.readings.iter().map(|assessment| ReadingForm::new(assessment, fleet.table())).collect();
-    let next_cursor = page.next.map(|cursor| cursor.to_string());
-    Ok(Json(Page { name: "readings", forms: &forms, next_cursor: &next_cursor }).into_response())
+    Ok(Json(ReadingsForm::new(&page, fleet.table())).into_response())
 }
 
-async fn quarantine(State(fleet): State<Fleet>, parameters: Parameters) -> Result<Response, Problem> {
+/// Messages that were acknowledged and not believed, newest first.
+#[utoipa::path(get, path = "/quarantine", params(
+    ("reason" = Option<Reason>, Query, description = "Only those"),
+    ("limit" = Option<u32>, Query, description = "At most so many"),
+    ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+), responses((status = OK, body = QuarantineForm)))]
+async fn refused(State(fleet): State<Fleet>, parameters: Parameters) -> Result<Response, Problem> {
     let parameters = parameters.only(&["reason", "limit", "cursor"])?;
     let reason: Option<String> = parameters.get("reason", "a reason")?;
     let reason = reason.map(|code| {
@@ -94,13 +112,22 @@ async fn quarantine(State(fleet): State<Fleet>, parameters: Parameters) -> Resul
         limit: parameters.limit(MOST_QUARANTINED)?,
     };
     let page = fleet.quarantine(&query).await?;
-    let counts: serde_json::Map<_, _> = fleet.quarantine_counts().await?.into_iter().map(|(code, n)| (code, n.into())).collect();
-    let messages: Vec<_> = page.messages.iter().map(QuarantinedForm::new).collect();
-    let next_cursor = page.next.map(|cursor| cursor.0.to_string());
-    Ok(Json(json!({"messages": messages, "counts": counts, "next_cursor": next_cursor})).into_response())
+    let form = QuarantineForm {
+        messages: page.messages.iter().map(QuarantinedForm::new).collect(),
+        counts: fleet.quarantine_counts().await?.into_iter().collect(),
+        next_cursor: page.next.map(|cursor| cursor.0.to_string()),
+    };
+    Ok(Json(form).into_response())
 }
 
-async fn quarantined_payload(State(fleet): State<Fleet>, Path(id): Path<String>) -> Result<Response, Problem> {
+/// What came, as it came; with `odograph-whole: false` only the beginning was kept.
+#[utoipa::path(get, path = "/quarantine/{id}/payload", params(("id" = i64, Path)), responses((status = OK, content_type = "application/octet-stream")))]
+async fn refused_payload(
+    State(fleet): State<Fleet>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    parameters.only(&[])?;
     let number = id.parse().map_err(|_| Problem::bad_parameter(format!("{id:?} is no number of a quarantined message")))?;
     let payload = fleet.quarantined_payload(number).await?;
     let payload = payload.ok_or_else(|| Problem::not_found(format!("no quarantined message {number} is kept")))?;
@@ -115,21 +142,4 @@ pub(super) fn vehicle_id(text: &str) -> Result<VehicleId, Problem> {
 
 fn unknown(id: &VehicleId) -> Problem {
     Problem::not_found(format!("no vehicle {id} has sent a reading"))
-}
-
-/// A page of a list, written without a detour over trees of values, which would give f32 the digits of f64.
-pub(super) struct Page<'a, Form, Cursor> {
-    pub name: &'static str,
-    pub forms: &'a [Form],
-    pub next_cursor: &'a Cursor,
-}
-
-impl<Form: serde::Serialize, Cursor: serde::Serialize> serde::Serialize for Page<'_, Form, Cursor> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap;
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry(self.name, self.forms)?;
-        map.serialize_entry("next_cursor", self.next_cursor)?;
-        map.end()
-    }
 }

@@ -1,22 +1,23 @@
 //! `/api/v1/live`: the fleet as it moves, over a WebSocket. All vehicles, then what changed at a fixed pace, newest wins; changes of
-//! alerts at once, each of them, resumable by number. A client costs two cursors and the one message that is on its way to it.
+//! alerts at once, each of them, resumable by number. A client costs two cursors, its filter, and the one message that is on its way to it.
 
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::api::vehicle_id;
-use super::live_forms::{AlertChange, Beat, OpenAlertsPart, VehicleChange, VehiclesPart};
+use super::live_filter::{BoundingBox, Filter, Ids};
+use super::live_forms::{Format, Said, limits};
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::clock;
@@ -24,6 +25,7 @@ use crate::domain::{Timestamp, VehicleId};
 use crate::fleet::Fleet;
 use crate::live::{Cursor, Followed, Subscription};
 use crate::tasks::{Stop, Tasks};
+use crate::wire::live;
 
 /// Between two looks for changes of vehicles.
 const PACE: Duration = Duration::from_millis(500);
@@ -49,17 +51,25 @@ struct Channel {
 }
 
 /// Sockets run among `tasks` and end with their stop signal.
-pub fn router(fleet: Fleet, tasks: Tasks) -> Router {
+pub fn router(fleet: Fleet, tasks: Tasks) -> OpenApiRouter {
     let channel = Channel { fleet, tasks, clients: Arc::new(Semaphore::new(MAX_CLIENTS)) };
-    Router::new().route("/live", get(upgrade)).with_state(Arc::new(channel))
+    OpenApiRouter::default().routes(routes!(upgrade)).with_state(Arc::new(channel))
 }
 
+/// WebSocket: all vehicles, then what changes, newest wins; changes of alerts, each once.
+#[utoipa::path(get, path = "/live", operation_id = "live", params(
+    ("after" = Option<u64>, Query, description = "Go on behind this `sequence` of an alert"),
+    ("channel" = Option<String>, Query, description = "`vehicles` or `alerts`; both without it"),
+    ("format" = Option<String>, Query, description = "`json`, or `binary`: messages of proto/odograph/v1/live.proto"),
+    ("bbox" = Option<String>, Query, description = "`west,south,east,north` in degrees: only vehicles there; one that leaves is sent once more"),
+    ("ids" = Option<String>, Query, description = "Only these vehicles, at most 1,000, parted by commas; alerts come of all"),
+), responses((status = SWITCHING_PROTOCOLS, description = "The socket is open")))]
 async fn upgrade(
     State(channel): State<Arc<Channel>>,
     parameters: Parameters,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Problem> {
-    let parameters = parameters.only(&["after", "channel"])?;
+    let parameters = parameters.only(&["after", "channel", "format", "bbox", "ids"])?;
     let after: Option<u64> = parameters.get("after", "the `sequence` of an alert")?;
     let only: Option<String> = parameters.get("channel", "vehicles or alerts")?;
     let (has_vehicles, has_alerts) = match only.as_deref() {
@@ -68,6 +78,13 @@ async fn upgrade(
         Some("alerts") => (false, true),
         Some(other) => return Err(Problem::bad_parameter(format!("`channel` = {other:?} is none of vehicles, alerts"))),
     };
+    let format = match parameters.get::<String>("format", "json or binary")?.as_deref() {
+        None | Some("json") => Format::Json,
+        Some("binary") => Format::Protobuf,
+        Some(other) => return Err(Problem::bad_parameter(format!("`format` = {other:?} is none of json, binary"))),
+    };
+    let ids: Option<Ids> = parameters.get("ids", "a list of at most 1,000 vehicle ids, parted by commas")?;
+    let bbox: Option<BoundingBox> = parameters.get("bbox", "west,south,east,north in degrees")?;
     let Ok(place) = Arc::clone(&channel.clients).try_acquire_owned() else {
         let detail = format!("{MAX_CLIENTS} clients follow already; try again");
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_clients", detail));
@@ -79,7 +96,9 @@ async fn upgrade(
         let client = Client {
             fleet,
             socket,
+            format,
             has_vehicles,
+            filter: Filter::new(ids, bbox),
             alerts,
             cursor: Cursor::default(),
             sequence: 0,
@@ -100,7 +119,9 @@ async fn upgrade(
 struct Client {
     fleet: Fleet,
     socket: WebSocket,
+    format: Format,
     has_vehicles: bool,
+    filter: Filter,
     alerts: Option<Subscription>,
     cursor: Cursor,
     /// Of messages about vehicles.
@@ -145,7 +166,7 @@ impl Client {
     /// Until the process stops.
     async fn serve(&mut self, stop: &mut Stop, is_resumed: bool) -> Result<(), Gone> {
         if self.has_vehicles {
-            self.send_vehicles("snapshot").await?;
+            self.send_vehicles(true).await?;
         }
         if let Some(alerts) = &self.alerts
             && !is_resumed
@@ -156,7 +177,7 @@ impl Client {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             match self.next(stop, &mut pace).await {
-                Event::Alert(Followed::Event { sequence, event }) => self.send(&AlertChange::new(sequence, &event)).await?,
+                Event::Alert(Followed::Event { sequence, event }) => self.say(&Said::Alert { sequence, event: &event }).await?,
                 Event::Alert(Followed::Missed { sequence }) => self.send_open_alerts(sequence).await?,
                 Event::Came(message) => match message.ok_or(Gone)? {
                     Message::Text(text) => self.take(&text).await?,
@@ -165,11 +186,11 @@ impl Client {
                 },
                 Event::Tick => {
                     if self.has_vehicles {
-                        self.send_vehicles("changes").await?;
+                        self.send_vehicles(false).await?;
                     }
                     self.send_watched().await?;
                     if self.spoke_at.elapsed() >= BEAT {
-                        self.send(&Beat::new(clock::now())).await?;
+                        self.say(&Said::Beat { now: clock::now() }).await?;
                     }
                 }
                 Event::Stop => return Ok(()),
@@ -194,19 +215,24 @@ impl Client {
         }
     }
 
-    /// Everything that the client has not seen.
-    async fn send_vehicles(&mut self, kind: &'static str) -> Result<(), Gone> {
+    /// Everything that the client has not seen and follows.
+    async fn send_vehicles(&mut self, is_snapshot: bool) -> Result<(), Gone> {
+        let mut has_sent = false;
         loop {
             let now = clock::now();
-            let page = self.fleet.changes(&mut self.cursor, VEHICLES_PART, now);
+            let mut page = self.fleet.changes(&mut self.cursor, VEHICLES_PART, now);
             let is_complete = page.len() < VEHICLES_PART;
-            if page.is_empty() && kind == "changes" {
-                return Ok(());
+            page.retain(|(newest, _)| self.filter.takes(newest));
+            // Whoever got a part waits for the last one, even if nothing of it is for him.
+            let is_awaited = is_complete && (is_snapshot || has_sent);
+            if !page.is_empty() || is_awaited {
+                self.sequence += 1;
+                let limits = is_snapshot.then(|| limits(self.fleet.settings()));
+                let sequence = self.sequence;
+                let part = live::Vehicles { is_snapshot, sequence, now, is_complete, limits, vehicles: &page };
+                self.say(&Said::Vehicles(&part)).await?;
+                has_sent = true;
             }
-            self.sequence += 1;
-            let part = VehiclesPart::new(kind, self.sequence, now, is_complete, &page);
-            let part = if kind == "snapshot" { part.with_settings(self.fleet.settings()) } else { part };
-            self.send(&part).await?;
             if is_complete {
                 return Ok(());
             }
@@ -223,7 +249,7 @@ impl Client {
         loop {
             let part = parts.next().unwrap_or_default();
             let is_complete = parts.peek().is_none();
-            self.send(&OpenAlertsPart::new(sequence, is_complete, all, part)).await?;
+            self.say(&Said::OpenAlerts { sequence, is_complete, open: all, alerts: part }).await?;
             if is_complete {
                 return Ok(());
             }
@@ -238,7 +264,7 @@ impl Client {
         };
         match watched {
             Ok(watched) => self.watched = watched.map(|vehicle_id| Watched { vehicle_id, seen: None }),
-            Err(problem) => self.send(&serde_json::json!({"type": "problem", "problem": problem})).await?,
+            Err(problem) => self.say(&Said::Problem(&problem)).await?,
         }
         self.send_watched().await
     }
@@ -253,24 +279,19 @@ impl Client {
             return Ok(());
         }
         watched.seen = Some(now);
-        let change = VehicleChange::new(&vehicle, self.fleet.table());
-        let text = text_of(&change);
-        self.send_text(text).await
+        let said = Said::Watched { vehicle: &vehicle, newest, table: self.fleet.table() }.message(self.format);
+        self.send(said).await
     }
 
-    async fn send(&mut self, message: &impl Serialize) -> Result<(), Gone> {
-        self.send_text(text_of(message)).await
+    async fn say(&mut self, said: &Said<'_>) -> Result<(), Gone> {
+        self.send(said.message(self.format)).await
     }
 
-    async fn send_text(&mut self, text: String) -> Result<(), Gone> {
+    async fn send(&mut self, message: Message) -> Result<(), Gone> {
         self.spoke_at = Instant::now();
-        match timeout(SEND_TIMEOUT, self.socket.send(Message::Text(text.into()))).await {
+        match timeout(SEND_TIMEOUT, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Gone),
         }
     }
-}
-
-fn text_of(message: &impl Serialize) -> String {
-    serde_json::to_string(message).expect("texts and finite numbers are JSON")
 }

@@ -11,6 +11,9 @@ use super::tests::{Server, a_reading_at, a_server};
 use crate::clock;
 use crate::domain::{AlertEvent, Change, Condition, Timing, VehicleId};
 use crate::wire::alert::tests::a_full_alert_event;
+use crate::wire::live::tests::decode;
+use crate::wire::proto::v1::live_message::Kind;
+use crate::wire::proto::v1::vehicle_state::State;
 
 /// A blocking client: the server runs on other threads.
 struct Client(WebSocket<MaybeTlsStream<TcpStream>>);
@@ -18,6 +21,20 @@ struct Client(WebSocket<MaybeTlsStream<TcpStream>>);
 impl Client {
     fn connect(server: &Server, query: &str) -> Self {
         Self(tungstenite::connect(format!("ws://{}/api/v1/live{query}", server.address)).unwrap().0)
+    }
+
+    /// The next message of `?format=binary` that says something.
+    fn read_binary(&mut self) -> Kind {
+        loop {
+            match self.0.read().unwrap() {
+                Message::Binary(bytes) => match decode(&bytes) {
+                    Kind::Beat(_) => {}
+                    said => return said,
+                },
+                Message::Text(text) => panic!("text in a binary channel: {text}"),
+                _ => {}
+            }
+        }
     }
 
     /// The next message that says something.
@@ -134,6 +151,70 @@ async fn the_watched_vehicle_comes_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_binary_channel_says_what_the_other_says() {
+    let server = a_server().await;
+    reports(&server, std::iter::once("truck-7".to_owned()), 1);
+    let mut client = Client::connect(&server, "?format=binary");
+    let Kind::Snapshot(snapshot) = client.read_binary() else { panic!("first all vehicles") };
+    assert_eq!((snapshot.sequence, snapshot.complete, snapshot.stale_after.unwrap().seconds), (1, true, 300));
+    let truck = &snapshot.vehicles[0];
+    let position = truck.position.as_ref().unwrap();
+    assert_eq!((truck.vehicle_id.as_str(), truck.state(), truck.speed_km_per_h), ("truck-7", State::Ok, Some(63.2)));
+    assert_eq!((position.latitude, position.longitude, position.heading_deg), (49.0123, 8.4041, Some(271.5)));
+    let newest = server.live.vehicle(&VehicleId::new("truck-7").unwrap()).unwrap();
+    assert_eq!(truck.received_at.unwrap().seconds, newest.reading.received_at.as_micros() / 1_000_000);
+    let Kind::Alerts(open) = client.read_binary() else { panic!("then what is open") };
+    assert_eq!((open.open, open.complete, open.alerts.len()), (0, true, 0));
+    let event = alert(&server, Change::Opened, 0, Condition::Active);
+    let (mut change, mut changes) = (None, None);
+    while change.is_none() || changes.is_none() {
+        match client.read_binary() {
+            Kind::Alert(said) => change = Some(said),
+            Kind::Changes(said) => changes = Some(said),
+            other => panic!("{other:?}"),
+        }
+    }
+    let (change, changes) = (change.unwrap(), changes.unwrap());
+    assert_eq!((change.sequence, change.change.as_str(), changes.vehicles[0].state()), (101, "opened", State::Alert));
+    let said = change.alert.unwrap();
+    assert_eq!((said.alert_id, said.summary), (event.alert.alert_id.to_string(), event.alert.summary.to_string()));
+    assert_eq!((said.explanation[0].contribution, said.condition.as_str()), (0.875, "active"));
+    client.ask(&json!({"type": "watch", "vehicle_id": "truck-7"}));
+    let Kind::Vehicle(watched) = client.read_binary() else { panic!("the watched vehicle") };
+    assert_eq!(watched.reading.unwrap().signals.unwrap().odometer_m, Some(123_456_789.25));
+    assert_eq!((watched.open_alerts.len(), watched.state.unwrap().state()), (1, State::Alert));
+    client.ask(&json!({"type": "watch", "vehicle_id": "no id"}));
+    let Kind::Problem(problem) = client.read_binary() else { panic!("what was wrong") };
+    assert_eq!(problem.code, "bad_parameter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_follows_the_vehicles_of_a_box_or_a_list() {
+    let server = a_server().await;
+    // More than a part, so that whole parts have nothing for the client.
+    reports(&server, (0..2_500).map(|number| format!("van-{number}")), 1);
+    let ids = |message: &Value| -> Vec<String> {
+        message["vehicles"].as_array().unwrap().iter().map(|row| row[0].as_str().unwrap().to_owned()).collect()
+    };
+    let mut listed = Client::connect(&server, "?channel=vehicles&ids=van-7,van-2400");
+    let mut seen = Vec::new();
+    loop {
+        let part = listed.read();
+        seen.extend(ids(&part));
+        if part["complete"] == true {
+            break;
+        }
+    }
+    seen.sort();
+    assert_eq!(seen, ["van-2400", "van-7"]);
+    let mut elsewhere = Client::connect(&server, "?channel=vehicles&bbox=0,0,1,1");
+    let snapshot = elsewhere.read();
+    assert_eq!((ids(&snapshot).len(), &snapshot["type"], &snapshot["complete"]), (0, &"snapshot".into(), &true.into()));
+    reports(&server, ["van-1".to_owned(), "van-7".to_owned()].into_iter(), 2);
+    assert_eq!(ids(&listed.read_of("changes")), ["van-7"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_read_gets_the_newest_of_each_vehicle_later_and_costs_no_queue() {
     const VEHICLES: usize = 10_000;
     const ROUNDS: u64 = 40;
@@ -165,7 +246,14 @@ async fn who_does_not_read_gets_the_newest_of_each_vehicle_later_and_costs_no_qu
 #[tokio::test(flavor = "multi_thread")]
 async fn mistakes_are_explained_before_the_socket_opens() {
     let server = a_server().await;
-    for (query, status) in [("?after=x", 400), ("?channel=cars", 400), ("?afer=1", 400)] {
+    for (query, status) in [
+        ("?after=x", 400),
+        ("?channel=cars", 400),
+        ("?afer=1", 400),
+        ("?format=xml", 400),
+        ("?bbox=9,50,8", 400),
+        ("?ids=truck%207", 400),
+    ] {
         match tungstenite::connect(format!("ws://{}/api/v1/live{query}", server.address)) {
             Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), status, "{query}"),
             other => panic!("{query}: {other:?}"),

@@ -1,14 +1,19 @@
-//! What the page draws below the vehicles: the style of a map server that settings name, and the simulator's country.
+//! What the page draws below the vehicles: the style of a map server or the tiles that settings name, and the simulator's country.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::parameters::Parameters;
 use super::problem::Problem;
+use super::tiles::{self, Tiles, TilesError};
 use crate::settings;
 use crate::simulator::roads::{RoadClass, Roads};
 
@@ -16,16 +21,24 @@ use crate::simulator::roads::{RoadClass, Roads};
 pub struct Map {
     /// Empty: the background that is part of the page.
     style: String,
+    tiles: Option<Tiles>,
     policy: HeaderValue,
     /// GeoJSON. Only while a fleet is simulated here.
     roads: Option<Bytes>,
 }
 
 impl Map {
-    #[must_use]
-    pub fn new(settings: &settings::Page, roads: Option<&Roads>) -> Self {
+    /// # Errors
+    /// Where the settings name tiles that are none.
+    pub fn new(settings: &settings::Page, roads: Option<&Roads>) -> Result<Self, TilesError> {
         let roads = roads.map(|roads| geojson(roads).to_string().into());
-        Self { style: settings.map_style.clone(), policy: policy(settings), roads }
+        let has_tiles = !settings.map_tiles.as_os_str().is_empty();
+        let tiles = has_tiles.then(|| Tiles::open(&settings.map_tiles)).transpose()?;
+        Ok(Self { style: settings.map_style.clone(), tiles, policy: policy(settings), roads })
+    }
+
+    pub(super) const fn tiles(&self) -> Option<&Tiles> {
+        self.tiles.as_ref()
     }
 
     /// Nothing but this origin, no code from texts, and no frame around it.
@@ -34,16 +47,34 @@ impl Map {
     }
 }
 
-pub fn router(map: Map) -> Router {
-    Router::new().route("/map", get(about)).route("/map/roads", get(roads)).with_state(map)
+#[derive(Serialize, ToSchema)]
+#[schema(as = Map)]
+struct MapForm<'a> {
+    /// Address of a MapLibre style; `null`: the background that is part of the page.
+    #[schema(required)]
+    style: Option<&'a str>,
+    /// There are tiles at `map/tiles.pmtiles`.
+    tiles: bool,
+    /// There are roads of a simulated fleet.
+    roads: bool,
 }
 
-async fn about(State(map): State<Map>) -> Response {
-    let style = (!map.style.is_empty()).then_some(&map.style);
-    Json(json!({"style": style, "roads": map.roads.is_some()})).into_response()
+pub fn router(map: Map) -> OpenApiRouter {
+    OpenApiRouter::default().routes(routes!(about)).routes(routes!(roads)).routes(routes!(tiles::tiles)).with_state(map)
 }
 
-async fn roads(State(map): State<Map>) -> Result<Response, Problem> {
+/// What the page draws below the vehicles.
+#[utoipa::path(get, path = "/map", operation_id = "map", responses((status = OK, body = MapForm)))]
+async fn about(State(map): State<Map>, parameters: Parameters) -> Result<Response, Problem> {
+    parameters.only(&[])?;
+    let style = (!map.style.is_empty()).then_some(map.style.as_str());
+    Ok(Json(MapForm { style, tiles: map.tiles.is_some(), roads: map.roads.is_some() }).into_response())
+}
+
+/// The roads of the simulated fleet, as a GeoJSON FeatureCollection.
+#[utoipa::path(get, path = "/map/roads", responses((status = OK, body = Object, content_type = "application/geo+json")))]
+async fn roads(State(map): State<Map>, parameters: Parameters) -> Result<Response, Problem> {
+    parameters.only(&[])?;
     let none = || Problem::not_found("no fleet is simulated in this process, so it knows no roads");
     let roads = map.roads.ok_or_else(none)?;
     Ok(([(header::CONTENT_TYPE, "application/geo+json")], roads).into_response())
@@ -91,7 +122,7 @@ mod tests {
 
     fn policy_of(style: &str, origins: &[&str]) -> String {
         let origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
-        let settings = settings::Page { map_style: style.to_owned(), map_origins: origins };
+        let settings = settings::Page { map_style: style.to_owned(), map_origins: origins, ..settings::Page::default() };
         policy(&settings).to_str().unwrap().to_owned()
     }
 
@@ -105,7 +136,7 @@ mod tests {
 
     #[test]
     fn roads_and_towns_are_geojson() {
-        let map = Map::new(&settings::Page::default(), Some(&Roads::new(1)));
+        let map = Map::new(&settings::Page::default(), Some(&Roads::new(1))).unwrap();
         let collection: Value = serde_json::from_slice(&map.roads.unwrap()).unwrap();
         let features = collection["features"].as_array().unwrap();
         let count = |class: &str| features.iter().filter(|feature| feature["properties"]["class"] == class).count();

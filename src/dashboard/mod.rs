@@ -10,16 +10,17 @@ mod guard;
 mod live_channel;
 #[cfg(test)]
 mod live_channel_tests;
+mod live_filter;
 mod live_forms;
 mod map;
 mod models;
 mod openapi;
-mod openapi_schemas;
 mod parameters;
 mod problem;
 mod quarantine;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod vehicle_records;
 
 use std::net::SocketAddr;
@@ -35,10 +36,14 @@ use serde::Serialize;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tower_http::limit::RequestBodyLimitLayer;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use self::fences::{Fences, FencesRefused};
 pub use self::map::Map;
 pub use self::models::{ModelForm, ModelFormError};
+pub use self::tiles::TilesError;
 
 use self::problem::Problem;
 use crate::fleet::Fleet;
@@ -69,10 +74,25 @@ pub struct Parts {
 }
 
 /// Why the process is not ready, or less than whole.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = NotReady)]
 pub struct Reason {
+    /// Of the process, such as `journal`.
     pub part: &'static str,
     pub problem: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Live {
+    live: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Ready {
+    ready: bool,
+    reasons: Vec<Reason>,
+    /// What does not work although the process is ready.
+    degraded: Vec<Reason>,
 }
 
 type Shared = Arc<Parts>;
@@ -95,45 +115,71 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// All routes of the process. `uplink`: the ways in over HTTP, which bound themselves.
-pub fn router(parts: Parts, uplink: Router) -> Router {
+/// All routes of the process, those of the API described by `/api/openapi.json`. `uplink`: the ways in over HTTP, which bound themselves.
+pub fn router(parts: Parts, uplink: OpenApiRouter) -> Router {
     let guard = guard::Guard::new(parts.address);
     let questions = Arc::new(Semaphore::new(MOST_REQUESTS));
     let shared: Shared = Arc::new(parts);
-    let (fleet, replay) = (shared.fleet.clone(), shared.replay.clone());
-    let (fences, map) = (shared.fences.clone(), shared.map.clone());
-    let models = models::router(shared.models.clone());
-    let live = live_channel::router(fleet.clone(), shared.tasks.clone());
-    Router::new()
-        .route("/", get(assets::index))
-        .route("/assets/{*path}", get(assets::asset))
-        .route("/icon.svg", get(assets::asset))
-        .route("/api/openapi.json", get(openapi::show))
-        .route("/health/live", get(async || Json(serde_json::json!({"live": true}))))
-        .route("/health/ready", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(shared)
-        .nest(
-            "/api/v1",
-            api::router(fleet, replay).merge(fences::router(fences)).merge(map::router(map)).merge(models).merge(live),
-        )
+    let (answers, mut description) = described(&shared).split_for_parts();
+    let (ways_in, their_description) = uplink.split_for_parts();
+    description.merge(their_description);
+    answers
+        .route("/api/openapi.json", get(openapi::show).with_state(openapi::document(description)))
+        .merge(page(shared))
         .fallback(async || Problem::not_found("no such address; the API is below /api/v1"))
         .method_not_allowed_fallback(async |method: Method| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))
         })
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY_BYTES))
         .layer(middleware::from_fn_with_state(questions, guard::question))
-        .merge(uplink)
+        .merge(ways_in)
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
 }
 
+/// What programs ask: no route without its description.
+fn described(shared: &Shared) -> OpenApiRouter {
+    let (fleet, replay) = (shared.fleet.clone(), shared.replay.clone());
+    let below_api = api::router(fleet.clone(), replay)
+        .merge(fences::router(shared.fences.clone()))
+        .merge(map::router(shared.map.clone()))
+        .merge(models::router(shared.models.clone()))
+        .merge(live_channel::router(fleet, shared.tasks.clone()));
+    OpenApiRouter::default()
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
+        .with_state(Arc::clone(shared))
+        .nest("/api/v1", below_api)
+}
+
+/// What browsers ask.
+fn page(shared: Shared) -> Router {
+    Router::new()
+        .route("/", get(assets::index))
+        .route("/assets/{*path}", get(assets::asset))
+        .route("/icon.svg", get(assets::asset))
+        .with_state(shared)
+}
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/health/live", operation_id = "health_live", responses((status = OK, body = Live)))]
+async fn live() -> Json<Live> {
+    Json(Live { live: true })
+}
+
+/// Whether the process is ready; if not, why.
+#[utoipa::path(get, path = "/health/ready", operation_id = "health_ready", responses(
+    (status = OK, body = Ready),
+    (status = SERVICE_UNAVAILABLE, description = "Not ready", body = Ready),
+))]
 async fn ready(State(parts): State<Shared>) -> Response {
     let reasons = (parts.ready)();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({"ready": reasons.is_empty(), "reasons": reasons, "degraded": (parts.degraded)()})))
-        .into_response()
+    (status, Json(Ready { ready: reasons.is_empty(), reasons, degraded: (parts.degraded)() })).into_response()
 }
 
+/// Metrics for Prometheus.
+#[utoipa::path(get, path = "/metrics", responses((status = OK, body = String, content_type = "text/plain")))]
 async fn metrics(State(parts): State<Shared>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (parts.metrics)())
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
-use serde_json::json;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::parameters::Parameters;
 use super::problem::Problem;
@@ -17,7 +18,8 @@ use crate::analytics::onnx_file::{OnnxFileError, metadata_of};
 use crate::domain::SignalTable;
 use crate::settings;
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Model)]
 pub struct ModelForm {
     name: String,
     version: String,
@@ -34,14 +36,15 @@ pub struct ModelForm {
     file_bytes: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 struct AppliesTo {
     classes: Vec<String>,
     powertrains: Vec<String>,
 }
 
 /// When its score becomes an alert.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = ModelAlert)]
 struct AlertForm {
     /// `raw`: the model's own output; `tail_probability`: the share of held-out normal readings that score at least as high.
     measure: &'static str,
@@ -49,6 +52,12 @@ struct AlertForm {
     close: f64,
     raised: u8,
     of: u8,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Models)]
+struct ModelsForm<'a> {
+    models: &'a [ModelForm],
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,14 +68,16 @@ pub enum ModelFormError {
     Contract(#[from] ContractError),
 }
 
-pub fn router(models: Vec<ModelForm>) -> Router {
+pub fn router(models: Vec<ModelForm>) -> OpenApiRouter {
     // As long as the process lives they are the same.
-    Router::new().route("/models", get(list)).with_state(Arc::new(models))
+    OpenApiRouter::default().routes(routes!(list)).with_state(Arc::new(models))
 }
 
+/// The models that score here.
+#[utoipa::path(get, path = "/models", operation_id = "models", responses((status = OK, body = ModelsForm)))]
 async fn list(State(models): State<Arc<Vec<ModelForm>>>, parameters: Parameters) -> Result<Response, Problem> {
     parameters.only(&[])?;
-    Ok(Json(json!({"models": &*models})).into_response())
+    Ok(Json(ModelsForm { models: &models }).into_response())
 }
 
 impl ModelForm {

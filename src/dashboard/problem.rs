@@ -3,17 +3,21 @@
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::storage::ArchiveError;
 
-#[derive(Debug, Serialize)]
+/// Why not.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
     #[serde(skip)]
     pub status_code: StatusCode,
     title: &'static str,
     status: u16,
-    code: &'static str,
-    detail: String,
+    /// It stays the same, such as `bad_parameter`.
+    pub code: &'static str,
+    /// For people.
+    pub detail: String,
 }
 
 impl Problem {

@@ -6,23 +6,28 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::domain::Reason;
-use crate::ingest::quarantine_replay::{MOST_MESSAGES, QuarantineReplay, ReplayError, Which};
+use crate::ingest::quarantine_replay::{MOST_MESSAGES, QuarantineReplay, ReplayError, Replayed, Which};
 use crate::storage::QuarantineCursor;
 
 /// A reason, ids or both.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Replay)]
 struct ReplayForm {
+    #[schema(value_type = Option<Reason>)]
     reason: Option<String>,
     ids: Option<Vec<i64>>,
-    /// Of a reason only.
+    /// `next_cursor` of the call before; with a reason only.
     cursor: Option<String>,
 }
 
+/// Takes refused messages in after all, once what refused them is mended.
+#[utoipa::path(post, path = "/quarantine/replay", request_body = ReplayForm, responses((status = OK, body = Replayed)))]
 pub async fn replay(State(replay): State<QuarantineReplay>, parameters: Parameters, body: Bytes) -> Result<Response, Problem> {
     parameters.only(&[])?;
     let form: ReplayForm = serde_json::from_slice(&body).map_err(|error| bad_replay(error.to_string()))?;

@@ -1,6 +1,8 @@
 //! The API as somebody else's program sees it: over a socket. Here: the server; what is asked of it stands below.
 
 mod alerts;
+mod map;
+mod openapi;
 mod refusals;
 mod vehicles;
 
@@ -14,11 +16,11 @@ use crate::analytics::alerting::CommandRefused;
 use crate::analytics::lane::Obeyed;
 use crate::domain::{
     AlertEvent, Assessment, Change, Command, Condition, Delivery, Handling, Ignition, ModelScore, Outcome, Position, Quality,
-    Reading, SignalTable, SignalValues, Timestamp, Timing, VehicleId, signal,
+    Quarantined, Reading, SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
 };
 use crate::fleet::{CommandFailed, Commands, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
-use crate::ingest::{Inlet, Intake};
+use crate::ingest::{Inlet, Intake, uplink};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{ArchiveRecord, SqliteArchive, VehicleRegister};
@@ -44,6 +46,10 @@ pub(super) struct Answer {
 }
 
 pub(super) async fn a_server() -> Server {
+    a_server_with(settings::Page::default()).await
+}
+
+async fn a_server_with(page: settings::Page) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let table = Arc::new(SignalTable::default());
     let archive = SqliteArchive::open(&folder.path().join("archive.sqlite"), Arc::clone(&table)).await.unwrap();
@@ -54,6 +60,7 @@ pub(super) async fn a_server() -> Server {
     let address = listener.local_addr().unwrap();
     let problem: Arc<Mutex<Option<String>>> = Arc::default();
     let tasks = Tasks::default();
+    let intake = Arc::new(Intake::new(keeping(), Arc::default(), &settings::Ingest::default()));
     let parts = Parts {
         fleet: Fleet::new(FleetParts {
             live: Arc::clone(&live),
@@ -73,11 +80,8 @@ pub(super) async fn a_server() -> Server {
             put: Arc::new(|text| Box::pin(std::future::ready(Err(FencesRefused::Mistakes(text))))),
         },
         models: Vec::new(),
-        map: Map::new(&settings::Page::default(), None),
-        replay: QuarantineReplay::new(
-            Arc::new(Intake::new(keeping(), Arc::default(), &settings::Ingest::default())),
-            archive.clone(),
-        ),
+        map: Map::new(&page, None).unwrap(),
+        replay: QuarantineReplay::new(Arc::clone(&intake), archive.clone()),
         address,
         tasks: tasks.clone(),
         degraded: Box::new(Vec::new),
@@ -87,7 +91,7 @@ pub(super) async fn a_server() -> Server {
         }),
         metrics: Box::new(|| "odograph_connections 3\n".to_owned()),
     };
-    let router = router(parts, axum::Router::new());
+    let router = router(parts, uplink::router(intake, Duration::from_secs(10), &tasks));
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
     Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, alert_feed, problem }
 }
@@ -139,6 +143,15 @@ impl Server {
         self.send(request.body(body.as_bytes().to_vec()).unwrap()).await
     }
 
+    async fn ask(&self, method: &str, path: &str) -> Answer {
+        let request = ureq::http::Request::builder().method(method.to_uppercase().as_str());
+        // As a WebSocket client does; others do not mind.
+        let upgrade = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
+        let request = upgrade.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        let request = request.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        self.send(request.uri(format!("http://{}{path}", self.address)).body(Vec::new()).unwrap()).await
+    }
+
     async fn send(&self, request: ureq::http::Request<Vec<u8>>) -> Answer {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
         let answer = move || {
@@ -149,6 +162,24 @@ impl Server {
             Answer { status: response.status().as_u16(), json, content_type: content_type.unwrap_or_default(), body }
         };
         tokio::task::spawn_blocking(answer).await.unwrap()
+    }
+
+    /// One message in quarantine, the first; returns its payload.
+    async fn keeps_refused(&self) -> &'static [u8] {
+        let payload = b"\xffno json".as_slice();
+        let message = Quarantined {
+            received_at: moment("2026-11-24T03:17:00Z"),
+            source: Source::Mqtt,
+            vehicle_id: "truck 7".into(),
+            reason: crate::domain::Reason::JsonSyntax,
+            detail: "expected value at column 1".into(),
+            payload: payload.into(),
+            payload_bytes: payload.len() as u64,
+            index: 0,
+        };
+        let record = Record::Quarantined(Box::new(message));
+        self.archive.store(&[ArchiveRecord { slot: Slot::of("truck 7"), arrival: 1, record }]).await.unwrap();
+        payload
     }
 
     pub async fn keeps(&self, assessment: &Assessment) {

@@ -5,18 +5,31 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api::vehicle_id;
 use super::forms::VehicleForm;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::clock;
-use crate::domain::VehicleRecord;
+use crate::domain::{VehicleId, VehicleRecord};
 use crate::fleet::Fleet;
 use crate::storage::{RegisterError, read_vehicles_csv};
 
-/// Replaces the record as a whole: what the body does not name is not known.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Imported)]
+struct ImportedForm {
+    imported: usize,
+    /// Those of them that nobody had registered.
+    new: usize,
+}
+
+/// Registers a vehicle, or replaces its record as a whole: what the body does not name is not known.
+#[utoipa::path(put, path = "/vehicles/{id}", operation_id = "put_vehicle", params(("id" = VehicleId, Path)), request_body = VehicleRecord, responses(
+    (status = OK, description = "It was registered before", body = VehicleForm),
+    (status = CREATED, body = VehicleForm),
+))]
 pub async fn put(
     State(fleet): State<Fleet>,
     Path(id): Path<String>,
@@ -35,14 +48,15 @@ pub async fn put(
     Ok((status, Json(VehicleForm::new(&vehicle, fleet.table()))).into_response())
 }
 
-/// All lines or, with an error, none.
+/// Registers many vehicles: all lines or, with an error, none.
+#[utoipa::path(post, path = "/vehicles/import", operation_id = "import_vehicles", request_body(content = String, content_type = "text/csv"), responses((status = OK, body = ImportedForm)))]
 pub async fn import(State(fleet): State<Fleet>, parameters: Parameters, body: Bytes) -> Result<Response, Problem> {
     parameters.only(&[])?;
     let bad = |error: crate::storage::CsvError| Problem::new(StatusCode::BAD_REQUEST, "bad_csv", error.to_string());
     let records = read_vehicles_csv(&body).map_err(bad)?;
     let imported = records.len();
     let fresh = fleet.register(records, clock::now()).await?;
-    Ok(Json(json!({"imported": imported, "new": fresh})).into_response())
+    Ok(Json(ImportedForm { imported, new: fresh }).into_response())
 }
 
 impl From<RegisterError> for Problem {

@@ -26,5 +26,5 @@ pub use quarantine::{MAX_KEPT_PAYLOAD_BYTES, Quarantined, Reason, Source};
 pub use reading::{Ignition, Reading, RejectedSignal, Rejection};
 pub use signal::{Signal, SignalId, SignalTable, SignalValues};
 pub use time::{Timestamp, TimestampError};
-pub use vehicle::{SLOTS, Slot, VehicleId, VehicleIdError};
+pub use vehicle::{SLOTS, Slot, VehicleId, VehicleIdError, VehicleState};
 pub use vehicle_record::{Class, Label, VehicleRecord, VehicleRecordError};

@@ -2,6 +2,8 @@
 //! `analytics::quality`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::codes::codes;
 use super::signal::{SIGNALS, SignalId};
@@ -79,20 +81,35 @@ impl Quality {
 }
 
 /// As JSON, in the archive and in the API: only what is wrong.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 struct Form {
+    /// Signals that repeat themselves while the vehicle does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     stuck: Vec<String>,
+    /// `jump`, or `frozen` while the vehicle drives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     position: Option<String>,
+    /// `frozen`: the vehicle's clock stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     clock: Option<String>,
+    /// `conflict`: another reading had the same number in the same boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     sequence: Option<String>,
 }
 
 const FROZEN: &str = "frozen";
 const CONFLICT: &str = "conflict";
+
+impl PartialSchema for Quality {
+    fn schema() -> RefOr<Schema> {
+        Form::schema()
+    }
+}
+
+impl ToSchema for Quality {}
 
 impl From<Quality> for Form {
     fn from(quality: Quality) -> Self {

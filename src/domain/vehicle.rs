@@ -1,8 +1,10 @@
-//! Who sent it: the id of a vehicle and its slot.
+//! Who sent it: the id of a vehicle and its slot; and how it is.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
+
+use super::codes::codes;
 
 /// Number of slots, fixed for ever: lanes, checkpoints and log partitions own ranges of them.
 pub const SLOTS: u16 = 1024;
@@ -12,6 +14,22 @@ const MAX_ID_LENGTH: usize = 64;
 /// `[A-Za-z0-9_-]{1,64}`; cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VehicleId(Arc<str>);
+
+/// How a vehicle is, by its newest reading and our clock: `fleet` judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VehicleState {
+    Ok,
+    /// It reports, and an alert of it is open.
+    Alert,
+    /// Its ignition was off when it last spoke: silence is no news then, or every night would be a storm.
+    Parked,
+    /// Silent for a while.
+    Stale,
+    /// Silent for long.
+    Offline,
+}
+
+codes!(VehicleState { Ok = "ok", Alert = "alert", Parked = "parked", Stale = "stale", Offline = "offline" });
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VehicleIdError {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 const MAX_LABEL_LENGTH: usize = 64;
 const MAX_GROUPS: usize = 32;
@@ -11,7 +12,7 @@ const MAX_CAPACITY: f64 = 10_000.0;
 const MAX_MAKE_LENGTH: usize = 64;
 
 /// A vehicle that nobody registered has the default one: class `unknown` and nothing else.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VehicleRecord {
     /// What models and rules select by.
@@ -25,12 +26,13 @@ pub struct VehicleRecord {
 }
 
 /// `[A-Za-z0-9_-]{1,64}`, such as `heavy_truck`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,64}$")]
 pub struct Label(Box<str>);
 
 /// A label, `unknown` until somebody says better.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Class(Label);
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

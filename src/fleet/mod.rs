@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use self::alerts::{CommandFailed, Commands};
-pub use self::state::{StateCounts, VehicleState};
+pub use self::state::StateCounts;
 
-use crate::domain::{Alert, Assessment, SignalTable, Timestamp, VehicleId, VehicleRecord};
+use self::state::state_of;
+use crate::domain::{Alert, Assessment, SignalTable, Timestamp, VehicleId, VehicleRecord, VehicleState};
 use crate::live::{AlertFeed, Cursor, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{
@@ -93,7 +94,7 @@ impl Fleet {
         let changed = self.live.changes(cursor, limit).into_iter();
         let with_state = changed.map(|newest| {
             let has_alert = self.open_alerts.has_any(&newest.reading.vehicle_id);
-            let state = VehicleState::of(&newest, has_alert, now, &self.settings);
+            let state = state_of(&newest, has_alert, now, &self.settings);
             (newest, state)
         });
         with_state.collect()
@@ -214,7 +215,7 @@ impl Fleet {
         let with_alerts = self.open_alerts.vehicles();
         self.live.for_each(|newest| {
             let has_alert = with_alerts.contains(&newest.reading.vehicle_id);
-            counts.add(VehicleState::of(newest, has_alert, now, &self.settings));
+            counts.add(state_of(newest, has_alert, now, &self.settings));
         });
         counts
     }
@@ -222,8 +223,7 @@ impl Fleet {
     fn shown(&self, vehicle_id: VehicleId, newest: Option<Arc<Assessment>>, now: Timestamp) -> Vehicle {
         let open_alerts = self.open_alerts.of_vehicle(&vehicle_id);
         let has_alert = !open_alerts.is_empty();
-        let state =
-            newest.as_ref().map_or(VehicleState::Offline, |newest| VehicleState::of(newest, has_alert, now, &self.settings));
+        let state = newest.as_ref().map_or(VehicleState::Offline, |newest| state_of(newest, has_alert, now, &self.settings));
         Vehicle { record: self.register.get(&vehicle_id), vehicle_id, newest, state, open_alerts }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::oneshot;
+use utoipa::ToSchema;
 
 use super::counts::Counts;
 use crate::clock;
@@ -29,7 +30,8 @@ pub struct Message<'a> {
 }
 
 /// What became of a message; all of it is durable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Taken)]
 pub struct Answer {
     pub accepted: u32,
     pub duplicates: u32,
@@ -38,11 +40,13 @@ pub struct Answer {
 }
 
 /// One element of a message that was quarantined.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NotBelieved {
     pub index: u32,
     /// A stable code, such as `json_syntax`.
+    #[schema(value_type = Reason)]
     pub reason: &'static str,
+    #[schema(value_type = String)]
     pub detail: Box<str>,
 }
 

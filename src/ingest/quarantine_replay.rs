@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::intake::{Intake, Message, NotPromised, Pending};
 use crate::clock;
 use crate::domain::{Reason, Source};
 use crate::storage::{ArchiveError, QuarantineCursor, QuarantineQuery, QuarantinedMessage, SqliteArchive};
+use crate::wire::schemas;
 
 /// Messages of one call, 64 KiB each at most.
 pub const MOST_MESSAGES: u32 = 500;
@@ -34,7 +36,7 @@ pub enum Which {
 }
 
 /// What became of the messages.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Replayed {
     /// Messages that are believed and durable now.
     pub taken: u64,
@@ -42,6 +44,7 @@ pub struct Replayed {
     pub accepted: u64,
     pub duplicates: u64,
     /// Messages, by the reason of today.
+    #[schema(schema_with = schemas::numbers)]
     pub still_refused: BTreeMap<&'static str, u64>,
     /// Messages of which only the beginning was kept, or nothing, since it stands with another element of the same message.
     pub not_whole: u64,
@@ -49,6 +52,7 @@ pub struct Replayed {
     pub not_replayable: u64,
     /// Where the next call goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 

@@ -6,21 +6,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::intake::{Answer, Intake, Message, NotPromised};
 use super::uplink_socket;
-use crate::domain::{Reason, Source};
+use crate::domain::{Reason, Source, VehicleId};
 use crate::tasks::Tasks;
 use crate::wire::decode::Format;
+use crate::wire::schemas::Telemetry;
 
 /// As large as an MQTT packet may be. What is larger than `ingest.max_payload` is quarantined, what is larger than this is not read.
 pub(super) const MAX_BODY_BYTES: usize = 2 << 20;
@@ -47,7 +48,7 @@ pub(super) struct Uplink {
 }
 
 /// The routes, with full paths. Sockets run among `tasks` and end with their stop signal.
-pub fn router(intake: Arc<Intake>, ack_timeout: Duration, tasks: &Tasks) -> Router {
+pub fn router(intake: Arc<Intake>, ack_timeout: Duration, tasks: &Tasks) -> OpenApiRouter {
     let uplink = Uplink {
         intake,
         ack_timeout,
@@ -55,12 +56,14 @@ pub fn router(intake: Arc<Intake>, ack_timeout: Duration, tasks: &Tasks) -> Rout
         bodies: Semaphore::new(BODIES_BYTES),
         sockets: Arc::new(Semaphore::new(MAX_SOCKETS)),
     };
-    Router::new()
-        .route("/api/v1/telemetry/{vehicle_id}", post(telemetry))
-        .route("/api/v1/uplink/{vehicle_id}", get(uplink_socket::upgrade))
-        .with_state(Arc::new(uplink))
+    OpenApiRouter::default().routes(routes!(telemetry)).routes(routes!(uplink_socket::upgrade)).with_state(Arc::new(uplink))
 }
 
+/// Readings of one vehicle; answered once durable. Where nothing of them is believed: 4xx with the same form.
+#[utoipa::path(post, path = "/api/v1/telemetry/{vehicle_id}", params(("vehicle_id" = VehicleId, Path)), request_body(content(
+    (Telemetry = "application/json"),
+    ("application/x-protobuf"),
+)), responses((status = OK, body = Answer)))]
 async fn telemetry(State(uplink): State<Arc<Uplink>>, Path(vehicle_id): Path<String>, request: Request) -> Response {
     match take(&uplink, &vehicle_id, request).await {
         Ok(answer) => (status_of(&answer), axum::Json(answer)).into_response(),

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::intake::{Answer, Message, NotPromised, Pending};
 use super::uplink::{MAX_BODY_BYTES, Refused, Uplink, no_browser};
-use crate::domain::Source;
+use crate::domain::{Source, VehicleId};
 use crate::tasks::Stop;
 use crate::wire::decode::Format;
 
@@ -29,6 +29,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Kept for each socket; a larger message grows it for its time.
 const BUFFER_BYTES: usize = 4 * 1024;
 
+/// WebSocket: readings of one vehicle, each message answered with its outcome once durable.
+#[utoipa::path(get, path = "/api/v1/uplink/{vehicle_id}", operation_id = "uplink", params(("vehicle_id" = VehicleId, Path)), responses((status = SWITCHING_PROTOCOLS)))]
 pub(super) async fn upgrade(
     State(uplink): State<Arc<Uplink>>,
     Path(vehicle_id): Path<String>,

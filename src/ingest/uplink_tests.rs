@@ -26,7 +26,7 @@ impl Line {
     async fn open(ack_timeout: Duration) -> Self {
         let lanes = Lanes::open();
         let tasks = Tasks::default();
-        let router = uplink::router(Arc::clone(&lanes.intake), ack_timeout, &tasks);
+        let router = axum::Router::from(uplink::router(Arc::clone(&lanes.intake), ack_timeout, &tasks));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut stop = tasks.stop();

@@ -3,7 +3,7 @@
 //! The mirror follows [`LiveState`] by a cursor, which is a map where the newest wins: whatever Redis does, ingestion waits for nothing
 //! and nothing piles up. A vehicle that changed often meanwhile is written once, as it is then.
 //!
-//! Keys: `odograph:vehicle:{ID}`, with the braces, is a `VehicleState` of `live.proto`. A cluster finds the place of a key by what is
+//! Keys: `odograph:vehicle:{ID}`, with the braces, is a `VehicleState` of `mirror.proto`. A cluster finds the place of a key by what is
 //! within the braces, and no command names two vehicles. The channel `odograph:changes` carries `Changes`.
 
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use super::{Cursor, LiveState};
 use crate::domain::{Assessment, SignalTable};
 use crate::metrics;
 use crate::tasks::Stop;
-use crate::wire::live::{StateEncoder, push_change};
+use crate::wire::mirror::{StateEncoder, push_change};
 
 const CHANGES: &str = "odograph:changes";
 

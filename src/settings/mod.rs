@@ -182,6 +182,8 @@ pub struct Page {
     pub map_style: String,
     /// Where that style's tiles, glyphs and sprites come from, if not from its own origin.
     pub map_origins: Vec<String>,
+    /// A PMTiles file that is drawn instead, out of this process.
+    pub map_tiles: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -253,6 +255,9 @@ impl Page {
         let mut problems = Vec::new();
         if !self.map_style.is_empty() && !is_address(&self.map_style) {
             problems.push(format!("`page.map_style` = {:?} is no http(s) address of a style", self.map_style));
+        }
+        if !self.map_style.is_empty() && !self.map_tiles.as_os_str().is_empty() {
+            problems.push("`page.map_style` and `page.map_tiles` are both set; the page has one background".to_owned());
         }
         for origin in self.map_origins.iter().filter(|origin| !is_address(origin) || origin.split('/').count() != 3) {
             problems.push(format!("`page.map_origins` has {origin:?}; write an origin such as \"https://tiles.example.org\""));

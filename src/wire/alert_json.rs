@@ -1,35 +1,51 @@
 //! Alerts as the JSON that others read (CONTRACTS §8): in answers of the API and in the events that leave.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::domain::{Alert, AlertEvent, Explained, Timestamp, VehicleId, Verdict};
+use crate::domain::{Alert, AlertEvent, Condition, Explained, Handling, Severity, Timestamp, VehicleId, Verdict};
 
 /// Of this kind are all events of alerts; what happened follows, such as `.opened`.
 const EVENT_TYPE: &str = "odograph.alert";
 /// With the id it names an event for ever (CloudEvents 1.0, `source` and `id`).
 const EVENT_SOURCE: &str = "/odograph/alerts";
 
-#[derive(Debug, Serialize)]
+/// An episode as of its last change.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Alert)]
 pub struct AlertForm<'a> {
+    /// 16 hexadecimal digits.
     alert_id: String,
     vehicle_id: &'a VehicleId,
     alert_key: &'a str,
+    #[schema(value_type = Severity)]
     severity: &'static str,
+    #[schema(value_type = Condition)]
     condition: &'static str,
+    #[schema(value_type = Handling)]
     handling: &'static str,
     opened_at: Timestamp,
     last_seen_at: Timestamp,
+    #[schema(required)]
     closed_at: Option<Timestamp>,
     count: u32,
     summary: &'a str,
+    #[schema(required)]
     value: Option<f64>,
+    #[schema(required)]
     limit: Option<f64>,
+    #[schema(required)]
     score: Option<f32>,
     explanation: Vec<ExplainedForm<'a>>,
+    #[schema(required)]
     acknowledged_by: Option<&'a str>,
+    #[schema(required)]
     assigned_to: Option<&'a str>,
+    #[schema(required)]
     silenced_until: Option<Timestamp>,
+    #[schema(value_type = Option<Verdict>, required)]
     verdict: Option<&'static str>,
+    #[schema(required)]
     note: Option<&'a str>,
     is_history: bool,
     /// Revision of the configuration that opened it.
@@ -37,11 +53,16 @@ pub struct AlertForm<'a> {
     revision: u32,
 }
 
-#[derive(Debug, Serialize)]
+/// A part of the reason, largest contribution first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Explained)]
 struct ExplainedForm<'a> {
     feature: &'a str,
+    #[schema(required)]
     value: Option<f64>,
+    #[schema(required)]
     normal: Option<f64>,
+    #[schema(required)]
     cohort_normal: Option<f64>,
     contribution: f64,
 }

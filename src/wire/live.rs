@@ -1,91 +1,167 @@
-//! The newest state of a vehicle as other processes read it, in protobuf. Where it is put: `live::mirror`.
+//! What the live channel says, as protobuf (`proto/odograph/v1/live.proto`). Its JSON is the dashboard's.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, uint64};
 
-use super::proto::live::v1 as live;
-use super::record::{Assessed, RecordEncoder, RecordError, assessment_from_proto, missing};
-use crate::domain::{Assessment, SignalTable};
+use super::proto::v1;
+use super::proto::v1::live_message::Kind;
+use super::proto::v1::vehicle_state::State;
+use super::reading::{reading_to_proto, timestamp_to_proto};
+use crate::domain::{Alert, AlertEvent, Assessment, Position, SignalTable, Timestamp, VehicleState, Verdict, signal};
 
-/// Field numbers of `live.proto`; `VehicleState.assessment` has the number that it has in the journal's `Record`.
-const ARRIVAL: u32 = 2;
-const VEHICLES: u32 = 1;
-
-/// Encodes states one after another, with buffers that are used again.
+/// Part of a snapshot, or of what changed.
 #[derive(Debug)]
-pub struct StateEncoder(RecordEncoder);
+pub struct Vehicles<'a> {
+    pub is_snapshot: bool,
+    pub sequence: u64,
+    pub now: Timestamp,
+    pub is_complete: bool,
+    /// Stale and offline after so much silence.
+    pub limits: Option<[Duration; 2]>,
+    pub vehicles: &'a [(Arc<Assessment>, VehicleState)],
+}
 
-impl StateEncoder {
-    #[must_use]
-    pub fn new(table: Arc<SignalTable>) -> Self {
-        Self(RecordEncoder::new(table))
+#[must_use]
+pub fn vehicles(part: &Vehicles) -> Vec<u8> {
+    let duration = |after: Duration| prost_types::Duration {
+        seconds: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(after.subsec_nanos()).expect("below one second"),
+    };
+    let states = v1::VehicleStates {
+        sequence: part.sequence,
+        now: Some(timestamp_to_proto(part.now)),
+        complete: part.is_complete,
+        stale_after: part.limits.map(|[stale, _]| duration(stale)),
+        offline_after: part.limits.map(|[_, offline]| duration(offline)),
+        vehicles: part.vehicles.iter().map(|(newest, state)| vehicle_state(newest, *state, false)).collect(),
+    };
+    encode(if part.is_snapshot { Kind::Snapshot(states) } else { Kind::Changes(states) })
+}
+
+/// As they are when everything up to `sequence` has happened; `open` of them there are in all.
+#[must_use]
+pub fn open_alerts(sequence: u64, is_complete: bool, open: usize, alerts: &[Arc<Alert>]) -> Vec<u8> {
+    let alerts = alerts.iter().map(|alert| alert_to_proto(alert)).collect();
+    encode(Kind::Alerts(v1::OpenAlerts { sequence, complete: is_complete, open: open as u64, alerts }))
+}
+
+#[must_use]
+pub fn alert_change(sequence: u64, event: &AlertEvent) -> Vec<u8> {
+    encode(Kind::Alert(v1::AlertChange {
+        sequence,
+        change: event.change.code().to_owned(),
+        at: Some(timestamp_to_proto(event.at)),
+        alert: Some(alert_to_proto(&event.alert)),
+    }))
+}
+
+#[must_use]
+pub fn watched_vehicle(newest: &Assessment, state: VehicleState, alerts: &[Arc<Alert>], table: &SignalTable) -> Vec<u8> {
+    let mut reading = v1::TelemetryReading::default();
+    reading_to_proto(&newest.reading, |id| table.get(id).name, &mut reading);
+    encode(Kind::Vehicle(v1::WatchedVehicle {
+        state: Some(vehicle_state(newest, state, true)),
+        reading: Some(reading),
+        open_alerts: alerts.iter().map(|alert| alert_to_proto(alert)).collect(),
+    }))
+}
+
+#[must_use]
+pub fn beat(now: Timestamp) -> Vec<u8> {
+    encode(Kind::Beat(v1::Beat { now: Some(timestamp_to_proto(now)) }))
+}
+
+#[must_use]
+pub fn problem(code: &str, detail: &str) -> Vec<u8> {
+    encode(Kind::Problem(v1::Problem { code: code.to_owned(), detail: detail.to_owned() }))
+}
+
+fn encode(kind: Kind) -> Vec<u8> {
+    v1::LiveMessage { kind: Some(kind) }.encode_to_vec()
+}
+
+fn vehicle_state(newest: &Assessment, state: VehicleState, is_whole: bool) -> v1::VehicleState {
+    let reading = &newest.reading;
+    let place = |at: &Position| v1::Position {
+        latitude: at.latitude(),
+        longitude: at.longitude(),
+        altitude_m: at.altitude_m.filter(|_| is_whole),
+        heading_deg: at.heading_deg,
+        accuracy_m: at.accuracy_m.filter(|_| is_whole),
+    };
+    v1::VehicleState {
+        vehicle_id: reading.vehicle_id.to_string(),
+        state: state_to_proto(state).into(),
+        recorded_at: Some(timestamp_to_proto(reading.recorded_at)),
+        received_at: Some(timestamp_to_proto(reading.received_at)),
+        position: reading.position.as_ref().map(place),
+        speed_km_per_h: reading.signals.get(signal::SPEED),
+        score: newest.score(),
     }
+}
 
-    /// Appends one `VehicleState` to `out`.
-    pub fn state(&mut self, from: &Assessment, out: &mut Vec<u8>) {
-        let assessed = Assessed {
-            reading: &from.reading,
-            timing: from.timing,
-            scores: &from.scores,
-            not_scored: from.not_scored,
-            quality: from.quality,
-            lost_before_us: from.lost_before_us,
-            findings: &from.findings,
-            revision: from.revision,
-        };
-        // A `Record` with an assessment is a `VehicleState` that lacks its arrival; the test below reads it back.
-        self.0.assessment(assessed, out);
-        uint64::encode(ARRIVAL, &from.arrival, out);
+const fn state_to_proto(state: VehicleState) -> State {
+    match state {
+        VehicleState::Ok => State::Ok,
+        VehicleState::Alert => State::Alert,
+        VehicleState::Parked => State::Parked,
+        VehicleState::Stale => State::Stale,
+        VehicleState::Offline => State::Offline,
     }
 }
 
-/// Appends an encoded `VehicleState` to the `Changes` in `out`.
-pub fn push_change(state: &[u8], out: &mut Vec<u8>) {
-    encode_key(VEHICLES, WireType::LengthDelimited, out);
-    encode_varint(state.len() as u64, out);
-    out.extend_from_slice(state);
-}
-
-/// Reads a `VehicleState`.
-///
-/// # Errors
-/// Where the bytes are none of this version.
-pub fn decode_state(bytes: &[u8], table: &SignalTable) -> Result<Assessment, RecordError> {
-    from_proto(live::VehicleState::decode(bytes)?, table)
-}
-
-/// Reads a `Changes`.
-///
-/// # Errors
-/// Where the bytes are none of this version.
-pub fn decode_changes(bytes: &[u8], table: &SignalTable) -> Result<Vec<Assessment>, RecordError> {
-    live::Changes::decode(bytes)?.vehicles.into_iter().map(|state| from_proto(state, table)).collect()
-}
-
-fn from_proto(from: live::VehicleState, table: &SignalTable) -> Result<Assessment, RecordError> {
-    assessment_from_proto(from.assessment.ok_or_else(|| missing("assessment"))?, from.arrival, table)
+fn alert_to_proto(alert: &Alert) -> v1::Alert {
+    let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
+    let explanation = alert.explanation.iter().map(|part| v1::Explained {
+        feature: part.feature.to_string(),
+        value: part.value,
+        normal: part.normal,
+        cohort_normal: part.cohort_normal,
+        contribution: part.contribution,
+    });
+    v1::Alert {
+        alert_id: alert.alert_id.to_string(),
+        vehicle_id: alert.vehicle_id.to_string(),
+        alert_key: alert.key.to_string(),
+        severity: alert.severity.code().to_owned(),
+        condition: alert.condition.code().to_owned(),
+        handling: alert.handling.code().to_owned(),
+        opened_at: Some(timestamp_to_proto(alert.opened_at)),
+        last_seen_at: Some(timestamp_to_proto(alert.last_seen_at)),
+        closed_at: alert.closed_at.map(timestamp_to_proto),
+        count: alert.count,
+        summary: alert.summary.to_string(),
+        value: alert.value,
+        limit: alert.limit,
+        score: alert.score,
+        explanation: explanation.collect(),
+        acknowledged_by: text(&alert.acknowledged_by),
+        assigned_to: text(&alert.assigned_to),
+        silenced_until: alert.silenced_until.map(timestamp_to_proto),
+        verdict: alert.verdict.map_or("", Verdict::code).to_owned(),
+        note: text(&alert.note),
+        is_history: alert.is_history,
+        configuration: alert.opened_by.configuration,
+        revision: alert.revision,
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::wire::record::tests::a_full_assessment;
+
+    /// As a client reads it.
+    pub(crate) fn decode(message: &[u8]) -> Kind {
+        v1::LiveMessage::decode(message).unwrap().kind.unwrap()
+    }
 
     #[test]
-    fn a_state_read_back_is_the_state_written_alone_and_among_changes() {
-        let table = Arc::new(SignalTable::default());
-        let mut encoder = StateEncoder::new(Arc::clone(&table));
-        let (first, mut second) = (a_full_assessment(), a_full_assessment());
-        second.arrival = 1 << 40;
-        let mut changes = Vec::new();
-        for each in [&first, &second] {
-            let mut state = Vec::new();
-            encoder.state(each, &mut state);
-            assert_eq!(&decode_state(&state, &table).unwrap(), each);
-            push_change(&state, &mut changes);
+    fn every_state_has_the_name_of_its_code() {
+        for state in VehicleState::ALL {
+            let name = format!("STATE_{}", state.code().to_uppercase());
+            assert_eq!(State::from_str_name(&name), Some(state_to_proto(*state)));
         }
-        assert_eq!(decode_changes(&changes, &table).unwrap(), [first, second]);
     }
 }

@@ -17,5 +17,6 @@ pub mod proto;
 mod protobuf;
 pub mod reading;
 pub mod record;
+pub mod schemas;
 
 pub use decode_draft::Refusal;

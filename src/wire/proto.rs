@@ -12,8 +12,8 @@ pub mod journal {
     }
 }
 
-pub mod live {
+pub mod mirror {
     pub mod v1 {
-        include!(concat!(env!("OUT_DIR"), "/odograph.live.v1.rs"));
+        include!(concat!(env!("OUT_DIR"), "/odograph.mirror.v1.rs"));
     }
 }

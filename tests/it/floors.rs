@@ -55,6 +55,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("linfa", NOWHERE),
     ("linfa_clustering", NOWHERE),
     ("linfa_reduction", NOWHERE),
+    ("utoipa", &["dashboard/", "ingest/", "wire/alert_json", "wire/schemas", "domain/quality", "domain/vehicle_record"]),
+    ("utoipa_axum", &["dashboard/", "ingest/uplink"]),
 ];
 
 /// In `training/linfa` only.

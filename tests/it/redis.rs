@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use odograph::clock;
 use odograph::domain::{Assessment, SignalTable, Timestamp};
-use odograph::wire::live::{decode_changes, decode_state};
+use odograph::wire::mirror::{decode_changes, decode_state};
 use redis::Connection;
 use rustix::process::Signal;
 use serde_json::Value;

@@ -24,10 +24,13 @@ export const PATIENCE_MS = 20_000;
 export class Service {
   folder = mkdtempSync(join(tmpdir(), "odograph-page-"));
   address = "127.0.0.1:0";
+  /** Settings are put in here, as ODOGRAPH__SECTION__KEY. */
+  environment = { ...process.env };
 
   async start() {
     const child = spawn(binary, ["run", "--http", this.address, "--mqtt", "127.0.0.1:0", "--data", join(this.folder, "data")], {
       stdio: ["ignore", "pipe", "pipe"],
+      env: this.environment,
     });
     this.child = child;
     let messages = "";
@@ -122,17 +125,36 @@ export class Screen {
     await this.browser.close();
   }
 
-  /** How many points of the map have a colour of the style sheet, such as `--ok`, and where their middle is, from the map's middle. */
-  async painted(name) {
+  /** Whether the point of the map at a place has a colour of the style sheet, while the whole world is shown as at the start. */
+  async isPainted(longitude, latitude, name) {
+    // The start of map.tsx: the middle, and the zoom.
+    const [middle, zoom] = [mercator(8, 30), 1.2];
+    const [x, y] = mercator(longitude, latitude);
+    const scale = 512 * 2 ** zoom;
+    const { width, height, data } = await this.picture();
+    const [left, top] = [Math.round(width / 2 + (x - middle[0]) * scale), Math.round(height / 2 + (y - middle[1]) * scale)];
+    const colour = await this.colour(name);
+    return isSame(data, (top * width + left) * 4, colour);
+  }
+
+  async picture() {
+    return PNG.sync.read(await this.page.locator(".map canvas").screenshot());
+  }
+
+  /** Red, green, blue of a colour of the style sheet. */
+  async colour(name) {
     const wanted = await this.page.evaluate((of) => getComputedStyle(document.documentElement).getPropertyValue(of).trim(), name);
     const hex = wanted.length === 4 ? [...wanted.slice(1)].map((digit) => digit + digit).join("") : wanted.slice(1);
-    const colour = [0, 2, 4].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
-    const shot = await this.page.locator(".map canvas").screenshot();
-    const { width, height, data } = PNG.sync.read(shot);
+    return [0, 2, 4].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
+  }
+
+  /** How many points of the map have a colour of the style sheet, such as `--ok`, and where their middle is, from the map's middle. */
+  async painted(name) {
+    const colour = await this.colour(name);
+    const { width, height, data } = await this.picture();
     let [count, left, top] = [0, 0, 0];
     for (let index = 0; index < width * height; index += 1) {
-      const isSame = colour.every((part, channel) => Math.abs(data[index * 4 + channel] - part) <= 6);
-      if (isSame) [count, left, top] = [count + 1, left + (index % width), top + Math.floor(index / width)];
+      if (isSame(data, index * 4, colour)) [count, left, top] = [count + 1, left + (index % width), top + Math.floor(index / width)];
     }
     return { count, left: left / count - width / 2, top: top / count - height / 2 };
   }
@@ -145,6 +167,15 @@ export class Screen {
     const grave = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
     return grave.map(({ id, nodes }) => `${id}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
   }
+}
+
+/** Up to what antialiasing does. */
+function isSame(data, at, colour) {
+  return colour.every((part, channel) => Math.abs(data[at + channel] - part) <= 6);
+}
+
+function mercator(longitude, latitude) {
+  return [longitude / 360 + 0.5, 0.5 - Math.log(Math.tan(Math.PI / 4 + (latitude * Math.PI) / 360)) / (2 * Math.PI)];
 }
 
 /** Looks again until it holds. */

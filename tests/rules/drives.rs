@@ -63,7 +63,9 @@ fn alerts_of(folder: &str) -> (Vec<String>, f64) {
     let rules = shipped_rules();
     let drives = drives_of(folder);
     let mut watch = Watch::new(&rules);
-    drives.iter().flatten().for_each(|reading| watch.observe(reading));
+    for reading in drives.iter().flatten() {
+        watch.observe(reading);
+    }
     (watch.opened().map(described).collect(), hours(&drives))
 }
 
@@ -133,7 +135,9 @@ fn sensor_faults_that_rules_are_meant_for_are_found_in_real_drives() {
                 delays.push(delay_s(watch.clone(), drive, &illness, onset, &mut random));
             }
         }
-        drive.iter().for_each(|reading| watch.observe(reading));
+        for reading in drive {
+            watch.observe(reading);
+        }
         watch.events.clear();
     }
     println!("{} drives, {:.1} h", drives.len(), hours(&drives));

@@ -3,24 +3,11 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::domain::{Quarantined, Slot, Source};
 
 #[tokio::test]
 async fn refused_messages_are_listed_counted_and_exported() {
     let server = a_server().await;
-    let payload: &[u8] = b"\xffno json";
-    let message = Quarantined {
-        received_at: moment("2026-11-24T03:17:00Z"),
-        source: Source::Mqtt,
-        vehicle_id: "truck 7".into(),
-        reason: crate::domain::Reason::JsonSyntax,
-        detail: "expected value at column 1".into(),
-        payload: payload.into(),
-        payload_bytes: payload.len() as u64,
-        index: 0,
-    };
-    let record = Record::Quarantined(Box::new(message));
-    server.archive.store(&[ArchiveRecord { slot: Slot::of("truck 7"), arrival: 1, record }]).await.unwrap();
+    let payload = server.keeps_refused().await;
     let listed = server.get("/api/v1/quarantine?reason=json_syntax").await.json;
     assert_eq!(listed["counts"], serde_json::json!({"json_syntax": 1}));
     let message = &listed["messages"][0];

@@ -1,5 +1,8 @@
 /** The page of Odograph: a map of all vehicles, the alerts that need somebody, and one vehicle in full. */
 import "@fontsource-variable/inter/wght.css";
+import "maplibre-gl/dist/maplibre-gl.css";
+// Behind what it overrules, and before whatever reads its colours.
+import "./style.css";
 import { render } from "preact";
 import { toasts } from "./commands";
 import { listen } from "./keyboard";
@@ -7,7 +10,6 @@ import { connect, connection, isFleetKnown } from "./live/channel";
 import { fleet } from "./live/fleet";
 import { VehicleMap } from "./map/map";
 import { route } from "./route";
-import "./style.css";
 import "./theme";
 import { AlertsPanel } from "./views/alerts";
 import { CommandForm } from "./views/command_form";
@@ -53,7 +55,7 @@ function Notice() {
   if (state === "lost") {
     return (
       <div class="notice notice-lost" role="alert">
-        <strong>Odograph does not answer.</strong> What you see is as it was; the page reconnects by itself.
+        <strong>Odograph does not answer.</strong> {isFleetKnown.value ? "What you see is as it was; the page reconnects by itself." : "The page tries again by itself."}
       </div>
     );
   }

@@ -1,7 +1,6 @@
 /** The map: its background, fences, and the vehicles on it. */
 import { effect, signal } from "@preact/signals";
 import { LngLatBounds, Map as MapLibre, NavigationControl, ScaleControl, AttributionControl, setWorkerUrl, type GeoJSONSource } from "maplibre-gl";
-import "maplibre-gl/dist/maplibre-gl.css";
 import workerAddress from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import type { FeatureCollection } from "geojson";
 import { useEffect, useRef } from "preact/hooks";
@@ -14,6 +13,7 @@ import { theme } from "../theme";
 import { fenceNames } from "../words";
 import { drawn } from "./fences";
 import { BORDERS, FENCES, overlay, PLACES, ROADS, style, towns, world, WORLD } from "./style";
+import { background, type Background } from "./tiles";
 import { Tooltip } from "./tooltip";
 import { VehiclesLayer } from "./vehicles_layer";
 
@@ -71,7 +71,7 @@ export function VehicleMap() {
 function start(container: HTMLElement): () => void {
   const made = new MapLibre({
     container,
-    style: style(),
+    style: style(null),
     center: WHOLE_WORLD,
     zoom: 1.2,
     minZoom: 1,
@@ -91,6 +91,7 @@ function start(container: HTMLElement): () => void {
   made.addControl(new ScaleControl({ maxWidth: 110 }), "bottom-left");
   made.getCanvas().setAttribute("aria-label", "Map of all vehicles. The list of alerts says the same in words.");
   let outside: string | null = null;
+  let tiles: Background | null = null;
   const ready = () => {
     if (!made.getLayer(layer.id)) made.addLayer(layer);
     for (const [name, collection] of Object.entries(data)) fill(made, name, collection);
@@ -100,6 +101,8 @@ function start(container: HTMLElement): () => void {
       for (const name of [ROADS, FENCES]) if (!made.getSource(name)) made.addSource(name, { type: "geojson", data: EMPTY });
       for (const each of overlay()) if (!made.getLayer(each.id) && each.type !== "symbol") made.addLayer(each);
     }
+    // Somebody may have chosen another theme since it was asked for.
+    if (outside === null) dress(made, tiles);
     ready();
   });
   const load = async (names: string[], loading: Promise<FeatureCollection[]>) => {
@@ -109,7 +112,7 @@ function start(container: HTMLElement): () => void {
       fill(made, name, data[name]);
     }
   };
-  const about = ask<{ style: string | null; roads: boolean }>("/api/v1/map").then((said) => {
+  const about = ask<{ style: string | null; tiles: boolean; roads: boolean }>("/api/v1/map").then((said) => {
     outside = said.style;
     if (outside !== null) made.setStyle(outside);
     const simulated = said.roads ? load([ROADS], ask<FeatureCollection>("/api/v1/map/roads").then((roads) => [roads])) : undefined;
@@ -118,13 +121,18 @@ function start(container: HTMLElement): () => void {
       await land(false);
       await Promise.all([land(true), load([PLACES], towns().then((all) => [all]))]);
     };
-    return Promise.all([simulated, outside === null ? own() : undefined]);
+    const fromTiles = async () => {
+      tiles = await background();
+      made.setStyle(style(tiles), { diff: false });
+    };
+    // Tiles that cannot be read leave the page its own background.
+    return Promise.all([simulated, outside === null ? own() : undefined, said.tiles ? fromTiles() : undefined]);
   });
   about.catch((error: unknown) => console.warn("the map has no background:", error));
   const looks = [
     effect(() => {
       theme.value;
-      if (outside === null && made.isStyleLoaded() !== undefined) made.setStyle(style(), { diff: false });
+      if (outside === null) dress(made, tiles);
     }),
     effect(() => {
       fleet.version.value;
@@ -163,6 +171,14 @@ async function loadFences(): Promise<void> {
   fenceNames.value = new Map(fences.features.map(({ id, properties }) => [String(id), String(properties?.["name"] ?? id)]));
   data[FENCES] = drawn(fences);
   if (map) fill(map, FENCES, data[FENCES]);
+}
+
+/** In the colours of the theme. A new style would cut all land into tiles again. */
+function dress(target: MapLibre, tiles: Background | null): void {
+  for (const { id, paint } of style(tiles).layers) {
+    if (!target.getLayer(id)) continue;
+    for (const [name, value] of Object.entries(paint ?? {})) target.setPaintProperty(id, name as "line-color", value as string);
+  }
 }
 
 function fill(target: MapLibre, name: string, collection: FeatureCollection): void {

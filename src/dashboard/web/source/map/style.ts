@@ -1,11 +1,12 @@
 /** The map's background without anybody's server: land, borders, towns, and the country that the simulator drives in. */
-import type { FeatureCollection } from "geojson";
+import type { FeatureCollection, MultiLineString, Position } from "geojson";
 import type { StyleSpecification } from "maplibre-gl";
 import { feature, mesh } from "topojson-client";
 import type { GeometryCollection, Topology } from "topojson-specification";
 import finelyAddress from "world-atlas/countries-10m.json?url";
 import roughlyAddress from "world-atlas/countries-110m.json?url";
 import { colour } from "../theme";
+import { tileLayers, TILES, type Background } from "./tiles";
 
 const NOTHING: FeatureCollection = { type: "FeatureCollection", features: [] };
 const FONT = ["Inter Variable"];
@@ -16,7 +17,8 @@ export const PLACES = "places";
 export const WORLD = "world";
 export const BORDERS = "borders";
 
-export function style(): StyleSpecification {
+/** `tiles`: they lie on the land, which shows where they end. */
+export function style(tiles: Background | null): StyleSpecification {
   const source = (data: FeatureCollection) => ({ type: "geojson" as const, data });
   return {
     version: 8,
@@ -26,19 +28,15 @@ export function style(): StyleSpecification {
       [ROADS]: source(NOTHING),
       [PLACES]: { ...source(NOTHING), attribution: "GeoNames (CC BY 4.0)" },
       [FENCES]: source(NOTHING),
+      ...(tiles && { [TILES]: tiles.source }),
     },
     layers: [
       { id: "sea", type: "background", paint: { "background-color": colour("--sea") } },
       { id: "land", type: "fill", source: WORLD, paint: { "fill-color": colour("--land"), "fill-antialias": true } },
-      {
-        id: "borders",
-        type: "line",
-        source: BORDERS,
-        paint: { "line-color": colour("--border-line"), "line-width": ["interpolate", ["linear"], ["zoom"], 2, 0.5, 8, 1.2], "line-dasharray": [4, 2] },
-      },
+      ...(tiles ? tileLayers(tiles) : borders()),
       ...roads(),
       ...fences(),
-      ...places(),
+      ...(tiles ? [] : places()),
     ],
   };
 }
@@ -46,6 +44,17 @@ export function style(): StyleSpecification {
 /** Layers that stand on a style of somebody else as well. */
 export function overlay(): StyleSpecification["layers"] {
   return [...roads(), ...fences()];
+}
+
+function borders(): StyleSpecification["layers"] {
+  return [
+    {
+      id: "borders",
+      type: "line",
+      source: BORDERS,
+      paint: { "line-color": colour("--border-line"), "line-width": ["interpolate", ["linear"], ["zoom"], 2, 0.5, 8, 1.2], "line-dasharray": [4, 2] },
+    },
+  ];
 }
 
 function roads(): StyleSpecification["layers"] {
@@ -129,11 +138,33 @@ export interface World {
 /** `isFine`: for a look from near; 1 MB instead of 50 kB. */
 export async function world(isFine: boolean): Promise<World> {
   const topology = (await (await fetch(isFine ? finelyAddress : roughlyAddress)).json()) as Topology<{ countries: GeometryCollection; land: GeometryCollection }>;
-  const borders = mesh(topology, topology.objects.countries, (a, b) => a !== b);
-  return {
-    land: feature(topology, topology.objects.land),
-    borders: { type: "FeatureCollection", features: [{ type: "Feature", properties: {}, geometry: borders }] },
-  };
+  const land = feature(topology, topology.objects.land);
+  for (const { geometry } of land.features) {
+    if (geometry.type === "Polygon") geometry.coordinates = geometry.coordinates.map(ring);
+    if (geometry.type === "MultiPolygon") geometry.coordinates = geometry.coordinates.map((rings) => rings.map(ring));
+  }
+  const meshed = mesh(topology, topology.objects.countries, (a, b) => a !== b);
+  const borders: MultiLineString = { ...meshed, coordinates: meshed.coordinates.map(unwrapped) };
+  return { land, borders: { type: "FeatureCollection", features: [{ type: "Feature", properties: {}, geometry: borders }] } };
+}
+
+/** Beyond the antimeridian a way goes on, and MapLibre draws it on both sides; the atlas jumps back, across the whole map. */
+function unwrapped(way: Position[]): Position[] {
+  let turned = 0;
+  return way.map(([longitude = 0, latitude = 0], index) => {
+    const step = longitude - (way[index - 1]?.[0] ?? longitude);
+    if (Math.abs(step) > 180) turned -= 360 * Math.sign(step);
+    return [longitude + turned, latitude];
+  });
+}
+
+/** One that does not come back to where it began goes around a pole (Antarctica), and closes over it. */
+function ring(points: Position[]): Position[] {
+  const way = unwrapped(points);
+  const [first, last] = [way[0]!, way.at(-1)!];
+  if (first[0] === last[0]) return way;
+  const pole = last[1]! < 0 ? -90 : 90;
+  return [...way, [last[0]!, pole], [first[0]!, pole], first];
 }
 
 export async function towns(): Promise<FeatureCollection> {

@@ -130,7 +130,10 @@ export class VehiclesLayer implements CustomLayerInterface {
       gl.bufferData(gl.ARRAY_BUFFER, this.data.byteLength, gl.DYNAMIC_DRAW);
       fleet.isReordered = true;
     }
-    if (fleet.isReordered || changed.size > MANY) {
+    // A buffer without room takes nothing, not even of length 0.
+    if (list.length === 0) {
+      changed.clear();
+    } else if (fleet.isReordered || changed.size > MANY) {
       const all = fleet.isReordered ? list.keys() : changed.values();
       for (const index of all) this.write(index, scale);
       gl.bufferSubData(gl.ARRAY_BUFFER, 0, this.data, 0, list.length * STRIDE);
