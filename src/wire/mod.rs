@@ -13,6 +13,7 @@ pub mod history;
 mod json;
 mod json_value;
 pub mod live;
+pub mod mirror;
 pub mod proto;
 mod protobuf;
 pub mod reading;
