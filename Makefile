@@ -10,7 +10,7 @@ ORT_LIBRARY_SHA256 := 6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf6
 ORT_LIBRARY := libonnxruntime.so.$(ORT_VERSION)
 ORT := .cache/onnxruntime/$(ORT_LIBRARY)
 CHECKS := .cache/checks
-TEST_PACKAGES := mosquitto mosquitto-clients redis-server chromium
+TEST_PACKAGES := mosquitto mosquitto-clients redis-server chromium postgresql
 
 # The page: built by Node into its folder `dist`, from where cargo takes it into the binary.
 WEB := src/dashboard/web
@@ -106,6 +106,9 @@ models: build $(TRAINED)/ready ## Trains the shipped models again: real drives f
 	        --names ../../models/fleet_isolation_forest/features.json --out ../../models/fleet_isolation_forest/fleet_isolation_forest.onnx; \
 	    $$python train_window.py --train $$here/window_11.parquet --held-out $$here/window_1[234].parquet \
 	        --window ../../models/drive_window/features.json --out ../../models/drive_window/drive_window.onnx
+	$(ODOGRAPH) train $(TRAINED)/healthy_11.parquet $(TRAINED)/healthy_12.parquet $(TRAINED)/healthy_13.parquet $(TRAINED)/healthy_14.parquet \
+	    --description "PCA of engine, cooling, air path, battery and tyres against the vehicle's own normal: what does not move together as usual." \
+	    --out models/fleet_baseline/fleet_baseline.onnx
 	for every in 1s 5s 30s; do \
 	    $(ODOGRAPH) features export $(DRIVES)/*.csv.gz --columns kit_obd2 --every $$every --features @models/drive_autoencoder/features.json --out $(TRAINED)/every_$$every.parquet; \
 	done

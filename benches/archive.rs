@@ -1,71 +1,159 @@
-//! What a reading costs the archive: `cargo bench --bench archive`. 10,000 vehicles in random order, each every 30 s, over a file that
-//! has a history already; 17 signals, a position and a score a reading. No criterion: a transaction is no micro-benchmark, and CPU time
-//! is what the budget counts.
+//! What a reading costs the archive, and what its history costs whoever asks: `cargo bench --bench archive`, or with the names of archives and
+//! parts behind `--`: `sqlite`, `postgres-tcp`, `postgres-socket`; `store`, `day`.
+//!
+//! `store`: 10,000 vehicles in random order, each every 30 s, into an archive that has a history already; 17 signals, a position and a score a
+//! reading. `day`: 1,000 vehicles, each every 30 s for 24 hours, then the day of one vehicle after another. No criterion: a transaction is no
+//! micro-benchmark, and CPU time is what the budget counts. The PostgreSQL server is one of its own, as Debian sets it up, with fsync.
 
 #![expect(clippy::cast_precision_loss, clippy::cast_possible_wrap, reason = "numbers of rows and of hundredths are small")]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use odograph::bench::postgres::{Promise, Server, run_sql};
 use odograph::domain::{
     Assessment, Ignition, ModelScore, Position, Quality, Reading, SignalId, SignalTable, SignalValues, Timestamp, Timing,
     VehicleId,
 };
-use odograph::storage::{ArchiveRecord, ReadingsQuery, SqliteArchive};
+use odograph::storage::{ArchiveAddress, ArchiveRecord, ReadingsQuery, SharedArchive, open};
 use odograph::wire::record::Record;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rustix::time::{ClockId, clock_gettime};
 
+const ARCHIVES: [&str; 3] = ["sqlite", "postgres-tcp", "postgres-socket"];
 const VEHICLES: usize = 10_000;
 const HISTORY: usize = 300_000;
 const MEASURED: usize = 200_000;
+/// Of part `day`.
+const VEHICLES_OF_DAY: usize = 1_000;
+const READINGS_OF_DAY: usize = 2_880;
+const ASKED: usize = 200;
+/// 2026-11-24T00:00:00Z.
+const MIDNIGHT: i64 = 1_795_478_400_000_000;
 
 fn main() {
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = |name: &str, all: &[&str]| {
+        let chosen = named.iter().any(|named| named == name);
+        chosen || !named.iter().any(|named| all.contains(&named.as_str()))
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
-        for batch in [100, 1_000, 4_000] {
-            measure(batch).await;
+        for name in ARCHIVES.into_iter().filter(|name| is_wanted(name, &ARCHIVES)) {
+            for batch in [100, 1_000, 5_000].into_iter().filter(|_| is_wanted("store", &["store", "day"])) {
+                store(&Place::new(name), batch).await;
+            }
+            if is_wanted("day", &["store", "day"]) {
+                day(&Place::new(name)).await;
+            }
         }
     });
 }
 
-async fn measure(batch: usize) {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
-    let file = folder.path().join("archive.sqlite");
-    let archive = SqliteArchive::open(&file, Arc::new(SignalTable::default())).await.expect("it opens");
-    let mut fleet = Fleet::new();
+/// Where an archive is, for as long as it is measured.
+struct Place {
+    name: &'static str,
+    folder: tempfile::TempDir,
+    server: Option<Server>,
+}
+
+impl Place {
+    fn new(name: &'static str) -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
+        let server = (name != "sqlite").then(|| Server::start(Promise::Durable).unwrap_or_else(|error| panic!("{error}")));
+        Self { name, folder, server }
+    }
+
+    async fn open(&self) -> SharedArchive {
+        let url = match &self.server {
+            None => String::new(),
+            Some(server) if self.name == "postgres-tcp" => server.url("postgres"),
+            Some(server) => server.socket_url("postgres"),
+        };
+        let address = ArchiveAddress::read(&url, self.folder.path()).expect("it is an address");
+        open(address, Arc::new(SignalTable::default())).await.expect("it opens")
+    }
+
+    fn bytes(&self) -> u64 {
+        match &self.server {
+            None => std::fs::metadata(self.folder.path().join("archive.sqlite")).map_or(0, |metadata| metadata.len()),
+            Some(server) => {
+                let size = run_sql(&server.url("postgres"), "select pg_database_size(current_database())").expect("it answers");
+                size.parse().expect("it is a number")
+            }
+        }
+    }
+}
+
+async fn store(place: &Place, batch: usize) {
+    let archive = place.open().await;
+    let mut fleet = Fleet::new(VEHICLES);
     for _ in 0..HISTORY / 4_000 {
         archive.store(&fleet.next(4_000)).await.expect("it stores");
     }
-    let (mut wall, mut cpu) = (Duration::ZERO, Duration::ZERO);
-    let mut slowest = Duration::ZERO;
+    let (mut cpu, mut times) = (Duration::ZERO, Vec::new());
     for _ in 0..MEASURED / batch {
         let records = fleet.next(batch);
         let (started, cpu_before) = (Instant::now(), cpu_time());
         archive.store(&records).await.expect("it stores");
         cpu += cpu_time().saturating_sub(cpu_before);
-        wall += started.elapsed();
-        slowest = slowest.max(started.elapsed());
+        times.push(started.elapsed());
     }
-    let (page, of_history) = history(&archive).await;
+    let wall: Duration = times.iter().sum();
+    times.sort_unstable();
     println!(
-        "batch {batch:>4}: {:>7.0} rows/s, {:.2} µs CPU a row, slowest transaction {slowest:.1?}, {} bytes a row; {page} readings of one vehicle in {of_history:.2?}",
+        "{} store {batch:>4}: {:>7.0} rows/s, transaction p50 {:.1?} p99 {:.1?} max {:.1?}, {:.2} µs of our CPU a row, {} bytes a row",
+        place.name,
         MEASURED as f64 / wall.as_secs_f64(),
+        percentile(&times, 50),
+        percentile(&times, 99),
+        percentile(&times, 100),
         cpu.as_secs_f64() * 1e6 / MEASURED as f64,
-        size(&file) / (HISTORY + MEASURED) as u64,
+        place.bytes() / (HISTORY + MEASURED) as u64,
     );
     archive.close().await;
 }
 
-async fn history(archive: &SqliteArchive) -> (usize, Duration) {
-    let vehicle_id = VehicleId::new("vehicle-00077").expect("it is an id");
-    let query = ReadingsQuery { vehicle_id, from: None, to: None, after: None, limit: 1_000 };
+async fn day(place: &Place) {
+    let archive = place.open().await;
+    let mut fleet = Fleet::new(VEHICLES_OF_DAY);
+    let rows = VEHICLES_OF_DAY * READINGS_OF_DAY;
     let started = Instant::now();
-    let page = archive.readings(&query).await.expect("it answers").expect("it has readings");
-    (page.readings.len(), started.elapsed())
+    for _ in 0..rows / 4_000 {
+        archive.store(&fleet.next(4_000)).await.expect("it stores");
+    }
+    let filled = started.elapsed();
+    for limit in [1_000, 10_000] {
+        let (mut times, mut readings) = (Vec::new(), 0);
+        for number in (0..VEHICLES_OF_DAY).step_by(VEHICLES_OF_DAY / ASKED) {
+            let started = Instant::now();
+            let page = archive.readings(&day_of(number, limit)).await.expect("it answers").expect("it has readings");
+            times.push(started.elapsed());
+            readings += page.readings.len();
+        }
+        times.sort_unstable();
+        println!(
+            "{} day: {rows} rows stored in {filled:.1?}; {} readings of a vehicle in p50 {:.1?} p99 {:.1?}",
+            place.name,
+            readings / ASKED,
+            percentile(&times, 50),
+            percentile(&times, 99),
+        );
+    }
+    archive.close().await;
+}
+
+fn day_of(number: usize, limit: u32) -> ReadingsQuery {
+    let vehicle_id = VehicleId::new(&format!("vehicle-{number:05}")).expect("it is an id");
+    let (from, to) = (Timestamp::from_micros(MIDNIGHT), Timestamp::from_micros(MIDNIGHT + 86_400_000_000));
+    ReadingsQuery { vehicle_id, from: Some(from), to: Some(to), after: None, limit }
+}
+
+/// Of sorted times.
+fn percentile(times: &[Duration], percent: usize) -> Duration {
+    times[(times.len() * percent / 100).min(times.len() - 1)]
 }
 
 struct Fleet {
@@ -75,8 +163,8 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new() -> Self {
-        let ids = (0..VEHICLES).map(|number| VehicleId::new(&format!("vehicle-{number:05}")).expect("it is an id"));
+    fn new(vehicles: usize) -> Self {
+        let ids = (0..vehicles).map(|number| VehicleId::new(&format!("vehicle-{number:05}")).expect("it is an id"));
         Self { random: StdRng::seed_from_u64(1), ids: ids.collect(), sent: 0 }
     }
 
@@ -85,14 +173,14 @@ impl Fleet {
     }
 
     fn one(&mut self) -> ArchiveRecord {
-        let turn = self.sent % VEHICLES;
+        let turn = self.sent % self.ids.len();
         if turn == 0 {
             self.ids.shuffle(&mut self.random);
         }
         let vehicle_id = self.ids[turn].clone();
         self.sent += 1;
         // One turn takes 30 s; clocks and ways differ by up to 5 s.
-        let sent_at = 1_795_478_400_000_000 + self.sent as i64 * 30_000_000 / VEHICLES as i64;
+        let sent_at = MIDNIGHT + self.sent as i64 * 30_000_000 / self.ids.len() as i64;
         let recorded_at = sent_at - self.random.random_range(0..5_000_000);
         let mut signals = SignalValues::default();
         for index in (0..17).map(|step| step * 2 % 33) {
@@ -121,7 +209,7 @@ impl Fleet {
             reading: Reading {
                 received_at: Timestamp::from_micros(sent_at),
                 fingerprint: self.random.random(),
-                sequence: Some((self.sent / VEHICLES) as u64),
+                sequence: Some((self.sent / self.ids.len()) as u64),
                 position: Some(position),
                 signals,
                 ignition: Some(Ignition::On),
@@ -135,8 +223,4 @@ impl Fleet {
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below a second"))
-}
-
-fn size(file: &Path) -> u64 {
-    std::fs::metadata(file).map_or(0, |metadata| metadata.len())
 }

@@ -1,8 +1,9 @@
 //! Builds the line from its end to its source, runs it, and takes it down the other way round: the only file that knows all parts.
 
+mod models;
+
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +20,13 @@ use crate::alerts::dispatcher::{self, Dispatcher};
 use crate::alerts::outbox::Outbox;
 use crate::alerts::redis_stream::RedisStream;
 use crate::alerts::watcher;
-use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
+use crate::analytics::blueprint::{Blueprint, Records};
 use crate::analytics::checks::Checks;
 use crate::analytics::fences::FenceSet;
 use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
 use crate::analytics::library::find_library;
 use crate::analytics::rules::Rules;
-use crate::configuration::{self, Configuration, InForce};
+use crate::configuration::{self, InForce};
 use crate::dashboard::{self, ModelForm, Reason};
 use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
@@ -37,25 +38,18 @@ use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
 use crate::simulator::roads::Roads;
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
-use crate::storage::{SqliteArchive, VehicleRegister, file_of, retention};
-use crate::tasks::Tasks;
+use crate::storage::{self, ArchiveAddress, SharedArchive, VehicleRegister, retention};
+use crate::tasks::{Stop, Tasks};
 use crate::wire::geojson;
+
+pub use models::shipped_models;
 
 /// The recorder folds what histograms have collected this often; without it they grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// Whoever needs the archive for its start and did not reach it tries again after this long.
+const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);
 /// Readings of one lane step.
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
-/// Models that are part of the binary; they score where the settings name none.
-const SHIPPED_MODELS: &[(&str, &[u8])] = &[
-    (
-        "models/fleet_isolation_forest/fleet_isolation_forest.onnx",
-        include_bytes!("../models/fleet_isolation_forest/fleet_isolation_forest.onnx"),
-    ),
-    ("models/drive_window/drive_window.onnx", include_bytes!("../models/drive_window/drive_window.onnx")),
-];
-/// In `analytics.models`: score nothing.
-const NO_MODEL: &str = "none";
-
 /// Where the process really listens.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
@@ -81,8 +75,8 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let (journal, recovery) =
         tokio::task::block_in_place(|| Journal::open(&settings.data.join("journal"), &settings.journal, &tasks))?;
     let monitor = journal.monitor();
-    let archive = SqliteArchive::open(&file_of(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
-    let register = VehicleRegister::open(archive.clone()).await?;
+    let archive = storage::open(ArchiveAddress::read(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
+    let (register, knows_vehicles) = register(&archive, &settings.ingest).await?;
     let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
     start_retention(&archive, settings.ingest.retention.duration(), &tasks);
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
@@ -96,9 +90,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let changes = journal.reader(watcher::CURSOR)?;
     let mut blueprint = blueprint(&settings, &table)?;
     blueprint.records = records_of(&register);
-    let fences = configuration::fences_at_start(&settings.fences, &archive).await?;
-    let configuration = Configuration::new(&settings, &fences, &blueprint.models);
-    let revision = configuration.keep(&blueprint.models, &archive, crate::clock::now()).await?;
+    let (configuration, revision) = configuration::at_start(&settings, &blueprint.models, &archive).await?;
     blueprint.checks = Arc::new(configuration.checks(revision)?);
     let lanes::Started { inlet, open_alerts: left_open } = lanes::start(LaneStart {
         blueprint: &blueprint,
@@ -116,7 +108,8 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     watch_alerts(changes, watched, &table, &tasks)?;
     let commands = commands_to(inlet.clone());
     let are_files = !settings.fences.files.is_empty();
-    let in_force = InForce::new(configuration, blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
+    let in_force = InForce::new((configuration, revision), blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
+    catch_up(knows_vehicles, &register, &in_force, &tasks).await;
     let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest);
     if settings.ingest.only_registered {
         intake = intake.only_from(register.clone());
@@ -184,7 +177,17 @@ fn install_recorder() -> anyhow::Result<PrometheusHandle> {
     Ok(PrometheusBuilder::new().set_buckets_for_metric(batches, BATCH_BUCKETS)?.install_recorder()?)
 }
 
-fn start_retention(archive: &SqliteArchive, keep: Duration, tasks: &Tasks) {
+/// And whether it is filled: with the archive away it can do without, unless only those in it may send.
+async fn register(archive: &SharedArchive, settings: &settings::Ingest) -> anyhow::Result<(VehicleRegister, bool)> {
+    let register = VehicleRegister::empty(archive.clone());
+    match register.load().await {
+        Ok(()) => Ok((register, true)),
+        Err(error) if error.is_away() && !settings.only_registered => Ok((register, false)),
+        Err(error) => Err(error).context("the registered vehicles are not known"),
+    }
+}
+
+fn start_retention(archive: &SharedArchive, keep: Duration, tasks: &Tasks) {
     let (archive, stop) = (archive.clone(), tasks.stop());
     tasks.spawn("retention", async move {
         retention::run(archive, keep, stop).await;
@@ -193,17 +196,54 @@ fn start_retention(archive: &SqliteArchive, keep: Duration, tasks: &Tasks) {
 }
 
 fn recall(fleet: Fleet, tasks: &Tasks) {
+    let mut stop = tasks.stop();
     tasks.spawn("recall", async move {
-        if let Err(error) = fleet.recall().await {
-            tracing::warn!(%error, "vehicles that are silent since the start are not on the map");
+        while let Err(error) = fleet.recall().await {
+            tracing::warn!(%error, "vehicles that are silent since the start are not on the map yet; will try again");
+            if !has_waited(&mut stop).await {
+                break;
+            }
         }
         Ok(())
     });
 }
 
+/// Where this process started without the archive, and without knowing what it had.
+async fn catch_up(knows_vehicles: bool, register: &VehicleRegister, in_force: &InForce, tasks: &Tasks) {
+    if knows_vehicles && in_force.is_kept().await {
+        return;
+    }
+    let (register, in_force, mut stop) = (register.clone(), in_force.clone(), tasks.stop());
+    tracing::warn!("started without the archive: no vehicle's record is known, and alerts cannot be explained until it answers");
+    tasks.spawn("catch up", async move {
+        while has_waited(&mut stop).await {
+            let caught_up = async {
+                register.load().await?;
+                in_force.catch_up().await
+            };
+            match caught_up.await {
+                Ok(()) => {
+                    tracing::info!("the archive answers: vehicles' records and the configuration are as it has them");
+                    break;
+                }
+                Err(error) => tracing::debug!(error = %format!("{error:#}"), "the archive does not answer yet"),
+            }
+        }
+        Ok(())
+    });
+}
+
+/// For another try; `false`: it is time to stop.
+async fn has_waited(stop: &mut Stop) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(ARCHIVE_AGAIN) => true,
+        () = stop.requested() => false,
+    }
+}
+
 fn start_archive_writer(
     journal: &Journal,
-    archive: &SqliteArchive,
+    archive: &SharedArchive,
     table: &Arc<SignalTable>,
     settings: &Settings,
     tasks: &Tasks,
@@ -344,7 +384,7 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
     Ok(Blueprint {
         settings: settings.analytics.clone(),
         table: Arc::clone(table),
-        models: models(&settings.analytics)?,
+        models: models::of(&settings.analytics)?,
         checks: Arc::new(Checks {
             revision: 0,
             rules: Rules::new(&settings.rules)?,
@@ -353,25 +393,6 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
         records: Records::default(),
         library: find_library(&settings.analytics.onnxruntime),
     })
-}
-
-/// The models that are part of this program.
-pub fn shipped_models() -> Vec<ModelSource> {
-    let source = |(name, file): &(&str, &[u8])| ModelSource { origin: Path::new(name).to_owned(), file: (*file).into() };
-    SHIPPED_MODELS.iter().map(source).collect()
-}
-
-fn models(settings: &settings::Analytics) -> anyhow::Result<Vec<ModelSource>> {
-    if settings.models.is_empty() {
-        return Ok(shipped_models());
-    }
-    let named = settings.models.iter().filter(|path| path.as_path() != Path::new(NO_MODEL));
-    let read = named.map(|path| {
-        let file =
-            std::fs::read(path).with_context(|| format!("cannot read the model {} of `analytics.models`", path.display()))?;
-        Ok(ModelSource { origin: path.clone(), file: file.into() })
-    });
-    read.collect()
 }
 
 fn inlet_of(lanes: LaneInlet) -> Inlet {

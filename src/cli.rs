@@ -12,11 +12,14 @@ mod train;
 mod what_if;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::domain::SignalTable;
 use crate::journal::JournalError;
 use crate::settings::{Settings, SettingsError, Sources};
+use crate::storage::{self, ArchiveAddress, ArchiveError, SharedArchive};
 
 /// Fleet telemetry with in-process anomaly scoring
 #[derive(Debug, Parser)]
@@ -97,6 +100,19 @@ impl From<SettingsError> for Failure {
     }
 }
 
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        let exit = if matches!(error, ArchiveError::Address { .. }) { Exit::Settings } else { Exit::DependencyDown };
+        Self { exit, message: error.to_string() }
+    }
+}
+
+/// The archive of a deployment, for a command that only reads it.
+async fn archive(settings: &Settings, table: Arc<SignalTable>) -> Result<SharedArchive, Failure> {
+    let address = ArchiveAddress::read(&settings.archive.url, &settings.data)?;
+    Ok(storage::open_existing(address, table).await?)
+}
+
 /// Parses, runs, and turns an error into a message and an exit code. Usage errors exit with 2.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -127,7 +143,9 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(arguments) => return explain(&arguments),
         Command::WhatIf(arguments) => return what_if(&arguments),
         Command::Bench(command) => return bench::run(command),
-        Command::Config { command: ConfigCommand::Show(arguments) } => print!("{}", load(&arguments)?.to_toml()),
+        Command::Config { command: ConfigCommand::Show(arguments) } => {
+            print!("{}", load(&arguments)?.without_passwords().to_toml());
+        }
         Command::Config { command: ConfigCommand::Check(arguments) } => {
             load(&arguments)?;
             eprintln!("The settings are right.");

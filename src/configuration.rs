@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -16,8 +16,11 @@ use crate::analytics::rules::Rules;
 use crate::dashboard::FencesRefused;
 use crate::domain::{Fence, SignalTable, Timestamp};
 use crate::settings::{self, SignalSetting, signal_table};
-use crate::storage::SqliteArchive;
+use crate::storage::{ArchiveError, SharedArchive};
 use crate::wire::geojson;
+
+/// Revision of what judged while the archive could not be asked: nobody can look it up.
+pub const NOT_KEPT: u64 = 0;
 
 /// Read by every later version: fields are added, never renamed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,21 +57,26 @@ impl Configuration {
     }
 
     /// Its revision: the one in force, where nothing changed.
-    pub async fn keep(&self, models: &[ModelSource], archive: &SqliteArchive, at: Timestamp) -> anyhow::Result<u64> {
+    pub async fn keep(&self, models: &[ModelSource], archive: &SharedArchive, at: Timestamp) -> anyhow::Result<u64> {
+        let content = serde_json::to_string(self)?;
+        if let Some(newest) = archive.newest_configuration().await?.filter(|newest| newest.content == content) {
+            return Ok(newest.revision);
+        }
         for (model, reference) in models.iter().zip(&self.models) {
             archive.put_model_file(&reference.sha256, &model.file).await?;
         }
-        Ok(archive.put_configuration(&serde_json::to_string(self)?, at).await?)
+        Ok(archive.put_configuration(&content, at).await?)
     }
 
-    pub async fn load(revision: u64, archive: &SqliteArchive) -> anyhow::Result<Self> {
+    pub async fn load(revision: u64, archive: &SharedArchive) -> anyhow::Result<Self> {
+        ensure!(revision != NOT_KEPT, "it was judged while the archive could not be reached, so what judged is not known");
         let stored = archive.configuration(revision).await?;
         let stored = stored.with_context(|| format!("the archive has no configuration of revision {revision}"))?;
         serde_json::from_str(&stored.content).with_context(|| format!("configuration {revision} cannot be read"))
     }
 
     /// What lanes were made of when it was in force.
-    pub async fn blueprint(&self, revision: u64, archive: &SqliteArchive, library: PathBuf) -> anyhow::Result<Blueprint> {
+    pub async fn blueprint(&self, revision: u64, archive: &SharedArchive, library: PathBuf) -> anyhow::Result<Blueprint> {
         let mut models = Vec::with_capacity(self.models.len());
         for reference in &self.models {
             let file = archive.model_file(&reference.sha256).await?;
@@ -113,8 +121,30 @@ pub(crate) fn hex(digest: &[u8]) -> String {
     text
 }
 
+/// What judges from the start on, and its revision. Where the archive cannot be asked and nothing is known of what it had, that is
+/// [`NOT_KEPT`] until [`InForce::catch_up`].
+pub async fn at_start(
+    settings: &settings::Settings,
+    models: &[ModelSource],
+    archive: &SharedArchive,
+) -> anyhow::Result<(Configuration, u64)> {
+    let fences = match fences_at_start(&settings.fences, archive).await {
+        Err(error) if is_away(&error) => Vec::new(),
+        fences => fences?,
+    };
+    let configuration = Configuration::new(settings, &fences, models);
+    match configuration.keep(models, archive, crate::clock::now()).await {
+        Err(error) if is_away(&error) => Ok((configuration, NOT_KEPT)),
+        revision => Ok((configuration, revision?)),
+    }
+}
+
+fn is_away(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(ArchiveError::is_away)
+}
+
 /// The fences of the settings; where they name no file, those that were in force last.
-pub async fn fences_at_start(settings: &settings::Fences, archive: &SqliteArchive) -> anyhow::Result<Vec<Fence>> {
+async fn fences_at_start(settings: &settings::Fences, archive: &SharedArchive) -> anyhow::Result<Vec<Fence>> {
     if settings.files.is_empty() {
         let Some(newest) = archive.newest_configuration().await? else { return Ok(Vec::new()) };
         return serde_json::from_str::<Configuration>(&newest.content)?.fences();
@@ -127,29 +157,40 @@ pub async fn fences_at_start(settings: &settings::Fences, archive: &SqliteArchiv
 pub struct InForce(Arc<Inner>);
 
 struct Inner {
-    state: tokio::sync::Mutex<Configuration>,
+    state: tokio::sync::Mutex<State>,
     models: Vec<ModelSource>,
-    archive: SqliteArchive,
+    archive: SharedArchive,
     lanes: LaneInlet,
     /// Settings that name files would bring theirs back with the next start.
     fences_are_files: bool,
 }
 
+struct State {
+    configuration: Configuration,
+    revision: u64,
+}
+
 impl InForce {
     #[must_use]
     pub fn new(
-        configuration: Configuration,
+        (configuration, revision): (Configuration, u64),
         models: Vec<ModelSource>,
-        archive: SqliteArchive,
+        archive: SharedArchive,
         lanes: LaneInlet,
         fences_are_files: bool,
     ) -> Self {
-        Self(Arc::new(Inner { state: tokio::sync::Mutex::new(configuration), models, archive, lanes, fences_are_files }))
+        Self(Arc::new(Inner {
+            state: tokio::sync::Mutex::new(State { configuration, revision }),
+            models,
+            archive,
+            lanes,
+            fences_are_files,
+        }))
     }
 
     /// GeoJSON.
     pub async fn fences(&self) -> String {
-        self.0.state.lock().await.fences.clone()
+        self.0.state.lock().await.configuration.fences.clone()
     }
 
     /// All fences are replaced. Returns the revision that has them.
@@ -159,12 +200,36 @@ impl InForce {
         }
         let fences = geojson::read(text).map_err(|error| FencesRefused::Mistakes(error.to_string()))?;
         let mut state = self.0.state.lock().await;
-        let next = Configuration { fences: geojson::write(&fences), ..state.clone() };
+        let next = Configuration { fences: geojson::write(&fences), ..state.configuration.clone() };
         let failed = |error: anyhow::Error| FencesRefused::NotKept(format!("{error:#}"));
-        let revision = next.keep(&self.0.models, &self.0.archive, crate::clock::now()).await.map_err(failed)?;
-        let checks = Arc::new(next.checks(revision).map_err(failed)?);
-        self.0.lanes.exchange(&checks).await.map_err(|error| FencesRefused::NotKept(error.to_string()))?;
-        *state = next;
+        self.put(&mut state, next).await.map_err(failed)
+    }
+
+    /// Whether what judges can be looked up later.
+    pub async fn is_kept(&self) -> bool {
+        self.0.state.lock().await.revision != NOT_KEPT
+    }
+
+    /// After a start without the archive: what judges is kept, with the fences that were in force last, and judges by its revision from
+    /// then on.
+    pub async fn catch_up(&self) -> anyhow::Result<()> {
+        let mut state = self.0.state.lock().await;
+        if state.revision != NOT_KEPT {
+            return Ok(());
+        }
+        let mut next = state.configuration.clone();
+        if !self.0.fences_are_files
+            && let Some(newest) = self.0.archive.newest_configuration().await?
+        {
+            next.fences = serde_json::from_str::<Configuration>(&newest.content)?.fences;
+        }
+        self.put(&mut state, next).await.map(|_revision| ())
+    }
+
+    async fn put(&self, state: &mut State, next: Configuration) -> anyhow::Result<u64> {
+        let revision = next.keep(&self.0.models, &self.0.archive, crate::clock::now()).await?;
+        self.0.lanes.exchange(&Arc::new(next.checks(revision)?)).await?;
+        *state = State { configuration: next, revision };
         Ok(revision)
     }
 }

@@ -13,7 +13,7 @@ use super::model::{Model, ModelError};
 use crate::domain::{ModelScore, NotScored, SignalTable, Timing, VehicleRecord};
 use crate::settings;
 
-pub use claims::Normals;
+pub use claims::{Normals, Said};
 pub use policy::NoAlerts;
 
 use scorer::Scorer;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::generator::{Generated, Rate};
 use super::http::Client;
 use super::ledger::Ledger;
+use super::postgres::{self, Promise, Server, ServerError, run_sql};
 use super::process::{self, ProcError};
 use super::read_back::{self, ReadBackError};
 use super::report::{Disk, Observed, Report};
@@ -27,12 +29,33 @@ pub struct LineBench {
     pub measured: Duration,
     pub vehicles: u32,
     pub seed: u64,
+    pub archive: BenchArchive,
     /// A folder for the run is made (and removed) in here.
     pub scratch: PathBuf,
 }
 
+/// Where the service keeps what it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BenchArchive {
+    Sqlite,
+    /// On the server at this address, in a database that is made for the run and dropped after it; none: on a server of its own.
+    Postgres(Option<String>),
+}
+
+impl BenchArchive {
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
+    #[error(transparent)]
+    Postgres(#[from] ServerError),
     #[error(transparent)]
     Service(#[from] ServiceError),
     #[error("{0}; the last messages of the service:\n{1}")]
@@ -51,15 +74,16 @@ pub enum LineError {
     UncleanStop { status: std::process::ExitStatus, messages: String },
 }
 
-/// Of the service: the front door holds each socket twice (`ingest::front_door_mqtt`).
-const FILES_PER_CONNECTION: u64 = 2;
+const OUR_NAME: &str = "a name of ours in a folder that the command line named";
+/// Scores these readings from the eighth on; the models that score by default want minutes of history, or hours.
+const MODEL: &[u8] = include_bytes!("../../models/drive_autoencoder/drive_autoencoder.onnx");
 /// Open files beside the connections: journal, archive, probes, runtime.
 const SPARE_FILES: u64 = 100;
 
 impl LineBench {
     pub fn run(&self) -> Result<Report, LineError> {
         let limit = process::raise_open_files_limit().unwrap_or(1_024);
-        let needed = u64::from(self.vehicles) * FILES_PER_CONNECTION + SPARE_FILES;
+        let needed = u64::from(self.vehicles) + SPARE_FILES;
         if needed > limit {
             return Err(LineError::OpenFiles { vehicles: self.vehicles, needed, limit });
         }
@@ -68,7 +92,14 @@ impl LineBench {
         let disk = Disk { fdatasync_ms: median_sync_ms(folder.path()).map_err(scratch)? };
         let (data, messages, ledger) = (folder.path().join("data"), folder.path().join("messages"), folder.path().join("ledger"));
 
-        let service = Service::start(&self.executable, &data, &messages, &[])?;
+        let place = Place::make(&self.archive)?;
+        let settings = folder.path().join("odograph.toml");
+        let model = folder.path().join("model.onnx");
+        std::fs::write(&model, MODEL).map_err(scratch)?;
+        place.write_settings(&settings, model.to_str().expect(OUR_NAME)).map_err(scratch)?;
+        let arguments = ["--config", settings.to_str().expect(OUR_NAME)];
+        let service = Service::start(&self.executable, &data, &messages, &arguments)?;
+        let server_before = place.cpu_us();
         let idle = process::usage(service.pid())?;
         eprintln!("The service runs at {}; connecting {} vehicles.", service.mqtt(), self.vehicles);
         let generated = self.generate(&service, &ledger)?;
@@ -78,6 +109,7 @@ impl LineBench {
         let explained = |error| LineError::ReadBack(error, service.messages());
         let stored_after = runtime.block_on(read_back::wait_until_stored(&mut client)).map_err(explained)?;
         let drained = process::usage(service.pid())?;
+        let archive_cpu_us = place.cpu_us().zip(server_before).map(|(after, before)| after - before);
         let ledger = Ledger::read(&ledger).map_err(scratch)?;
         let comparison = runtime.block_on(read_back::compare(&mut client, &ledger)).map_err(explained)?;
         let quarantined = runtime.block_on(read_back::quarantined(&mut client)).map_err(explained)?;
@@ -88,7 +120,18 @@ impl LineBench {
         }
         let machine = process::machine()?;
         let bench = self;
-        Ok(Report::new(Observed { bench, generated, comparison, quarantined, stored_after, idle, drained, disk, machine }))
+        Ok(Report::new(Observed {
+            bench,
+            generated,
+            comparison,
+            quarantined,
+            stored_after,
+            idle,
+            drained,
+            disk,
+            machine,
+            archive_cpu_us,
+        }))
     }
 
     /// Runs the load as a child, so that its CPU and memory are its own.
@@ -117,6 +160,53 @@ impl LineBench {
             return Err(failed(output.status.to_string()));
         }
         serde_json::from_slice(&output.stdout).map_err(|error| failed(format!("its result: {error}")))
+    }
+}
+
+/// The archive of a run.
+enum Place {
+    Sqlite,
+    Own(Server),
+    Named { database: String, server: String, name: String },
+}
+
+impl Place {
+    fn make(archive: &BenchArchive) -> Result<Self, ServerError> {
+        Ok(match archive {
+            BenchArchive::Sqlite => Self::Sqlite,
+            BenchArchive::Postgres(None) => Self::Own(Server::start(Promise::Durable)?),
+            BenchArchive::Postgres(Some(server)) => {
+                let name = format!("odograph_bench_{}", std::process::id());
+                run_sql(server, &format!("create database {name}"))?;
+                Self::Named { database: postgres::on_server(server, &name), server: server.clone(), name }
+            }
+        })
+    }
+
+    /// Readable by nobody else, since an address may hold a password.
+    fn write_settings(&self, file: &Path, model: &str) -> std::io::Result<()> {
+        let url = match self {
+            Self::Sqlite => String::new(),
+            Self::Own(server) => server.url("postgres"),
+            Self::Named { database, .. } => database.clone(),
+        };
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(file)?;
+        writeln!(file, "[archive]\nurl = {url:?}\n[analytics]\nmodels = [{model:?}]")
+    }
+
+    /// Of a server of our own; others may have more to do.
+    fn cpu_us(&self) -> Option<u64> {
+        if let Self::Own(server) = self { server.cpu_us() } else { None }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Self::Named { server, name, .. } = self
+            && let Err(error) = run_sql(server, &format!("drop database {name} with (force)"))
+        {
+            eprintln!("The database {name} could not be dropped: {error}");
+        }
     }
 }
 

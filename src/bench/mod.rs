@@ -22,6 +22,7 @@ mod http;
 mod latency;
 mod ledger;
 pub mod line;
+pub mod postgres;
 mod probe;
 mod process;
 mod read_back;

@@ -73,6 +73,18 @@ pub fn usage(pid: u32) -> Result<Usage, ProcError> {
     })
 }
 
+/// CPU time of a process, of its children, and of those that have ended.
+pub fn family_cpu_us(pid: u32) -> Result<u64, ProcError> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = read(&path)?;
+    let numbers = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    // utime, stime, and both of children that have ended.
+    let ticks: Vec<u64> = numbers.split_whitespace().skip(11).take(4).filter_map(|number| number.parse().ok()).collect();
+    let children = read(&format!("/proc/{pid}/task/{pid}/children"))?;
+    let children = children.split_whitespace().filter_map(|child| usage(child.parse().ok()?).ok()).map(|usage| usage.cpu_us());
+    Ok(ticks.iter().sum::<u64>() * 1_000_000 / TICKS_PER_SECOND + children.sum::<u64>())
+}
+
 pub fn machine_time() -> Result<MachineTime, ProcError> {
     let path = "/proc/stat";
     let stat = read(path)?;

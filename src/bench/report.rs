@@ -27,6 +27,8 @@ pub struct Report {
     /// The same from the first message (warm-up included) until everything is stored, per acknowledged reading.
     cpu_us_per_reading_until_stored: f64,
     cpu_user_share: f64,
+    /// CPU of the archive's server until everything is stored, per acknowledged reading; none where it is part of the service.
+    archive_cpu_us_per_reading: Option<f64>,
     generator_cpu_us_per_reading: f64,
     /// From the moment a message was due to its PUBACK.
     publish_to_durable_ms: Percentiles,
@@ -100,13 +102,16 @@ pub struct Observed<'a> {
     pub drained: Usage,
     pub disk: Disk,
     pub machine: Machine,
+    /// Of the archive's server, from its start until everything was stored.
+    pub archive_cpu_us: Option<u64>,
 }
 
 impl Report {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts and microseconds of one run are far below 2^53")]
     pub fn new(observed: Observed<'_>) -> Self {
-        let Observed { bench, generated, comparison, quarantined, stored_after, idle, drained, disk, machine } = observed;
+        let Observed { bench, generated, comparison, quarantined, stored_after, idle, drained, disk, machine, archive_cpu_us } =
+            observed;
         let connected = generated.rss_connected_bytes;
         let (before, after) = (&generated.metrics_before, &generated.metrics_after);
         let grown = |name| exposition::total(after, name).unwrap_or(0.0) - exposition::total(before, name).unwrap_or(0.0);
@@ -118,6 +123,7 @@ impl Report {
             cpu_us_per_reading: generated.service_cpu_us_per_reading,
             cpu_us_per_reading_until_stored: (drained.cpu_us() - generated.service_cpu_us_at_start) as f64
                 / generated.acknowledged.max(1) as f64,
+            archive_cpu_us_per_reading: archive_cpu_us.map(|cpu_us| cpu_us as f64 / generated.acknowledged.max(1) as f64),
             cpu_user_share: generated.service_user_share,
             generator_cpu_us_per_reading: generated.generator_cpu_us_per_reading,
             publish_to_durable_ms: generated.publish_to_durable_ms,
@@ -164,7 +170,7 @@ impl Load {
             seconds: bench.measured.as_secs_f64(),
             warm_up_seconds: bench.warm_up.as_secs_f64(),
             payload_bytes,
-            archive: "sqlite",
+            archive: bench.archive.name(),
             seed: bench.seed,
         }
     }
@@ -202,6 +208,9 @@ impl fmt::Display for Report {
                 self.generator_cpu_us_per_reading
             ),
         )?;
+        if let Some(cpu) = self.archive_cpu_us_per_reading {
+            row("archive's server, µs", format!("{cpu:.1} of CPU a reading, until stored"))?;
+        }
         row("machine", format!("{:.0} % busy, {:.0} % interrupts", self.machine_busy_percent, self.machine_interrupts_percent))?;
         if let Some(batch) = self.batch_size {
             row("batch of a lane", format!("p50 ≤ {}, p99 ≤ {}, mean {:.1}", batch.p50, batch.p99, batch.mean))?;

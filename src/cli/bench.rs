@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::bench::generator::{self, Load, Rate};
-use crate::bench::line::LineBench;
+use crate::bench::line::{BenchArchive, LineBench};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum BenchCommand {
@@ -29,6 +29,10 @@ pub struct LineArguments {
     /// Where the readings are kept
     #[arg(long, value_enum, default_value = "sqlite")]
     archive: ArchiveKind,
+    /// With `--archive postgres`: the server to use, with the right to make databases; the run makes a database on it and drops it again [default: a
+    /// server of its own, from the PostgreSQL that is installed here]
+    #[arg(long, value_name = "URL")]
+    archive_url: Option<String>,
     /// Folder for the data of the run, which is removed afterwards; the disk it is on decides the latency [default: the system's for temporary files]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
@@ -125,10 +129,10 @@ pub fn run(command: BenchCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn line(arguments: LineArguments) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        arguments.archive == ArchiveKind::Sqlite,
-        "--archive postgres is not available yet: this version keeps readings in SQLite only"
-    );
+    let archive = match arguments.archive {
+        ArchiveKind::Sqlite => BenchArchive::Sqlite,
+        ArchiveKind::Postgres => BenchArchive::Postgres(arguments.archive_url),
+    };
     let bench = LineBench {
         executable: std::env::current_exe()?,
         rate: arguments.load.rate(),
@@ -136,6 +140,7 @@ fn line(arguments: LineArguments) -> anyhow::Result<()> {
         measured: arguments.load.seconds,
         vehicles: arguments.load.vehicles,
         seed: arguments.load.seed,
+        archive,
         scratch: arguments.scratch.unwrap_or_else(std::env::temp_dir),
     };
     let report = bench.run()?;

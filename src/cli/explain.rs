@@ -15,7 +15,7 @@ use crate::analytics::offline::OfflineLane;
 use crate::configuration::Configuration;
 use crate::domain::{Alert, AlertId, Assessment, Timestamp};
 use crate::settings::{Interval, Settings, Sources};
-use crate::storage::{ReadingsQuery, SqliteArchive, VehicleRegister, file_of};
+use crate::storage::{ReadingsQuery, SharedArchive, VehicleRegister};
 
 const SCHEMA_VERSION: u32 = 1;
 const PAGE: u32 = 10_000;
@@ -64,16 +64,8 @@ pub async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let flags = args.data.clone().map(|data| ("data", "--data", data)).into_iter().collect();
     let sources = Sources { file: args.config.clone(), environment: Settings::environment(), flags };
     let settings = Settings::load(&sources).map_err(Failure::from)?;
-    let file = file_of(&settings.archive.url, &settings.data)?;
-    ensure!(
-        file.exists(),
-        Failure {
-            exit: Exit::DependencyDown,
-            message: format!("there is no archive {}; name the data folder with --data", file.display())
-        }
-    );
     let table = Arc::new(crate::settings::signal_table(&settings.signals));
-    let archive = SqliteArchive::open(&file, table).await?;
+    let archive = super::archive(&settings, table).await?;
     let alert = archive.alert(args.alert).await?.with_context(|| format!("the archive has no alert {}", args.alert))?;
     let explanation = explain(&alert, args, &settings, &archive).await?;
     archive.close().await;
@@ -85,7 +77,7 @@ pub async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     Ok(if explanation.identical { ExitCode::SUCCESS } else { ExitCode::from(Exit::CheckFailed as u8) })
 }
 
-async fn explain(alert: &Alert, args: &ExplainArgs, settings: &Settings, archive: &SqliteArchive) -> anyhow::Result<Explanation> {
+async fn explain(alert: &Alert, args: &ExplainArgs, settings: &Settings, archive: &SharedArchive) -> anyhow::Result<Explanation> {
     let revision = alert.opened_by.configuration;
     let configuration = Configuration::load(revision, archive).await?;
     let library = find_library(&settings.analytics.onnxruntime);
@@ -127,7 +119,7 @@ async fn explain(alert: &Alert, args: &ExplainArgs, settings: &Settings, archive
 }
 
 /// In the order of arrival, up to the reading that opened the alert.
-async fn history(alert: &Alert, length: Interval, archive: &SqliteArchive) -> anyhow::Result<Vec<Assessment>> {
+async fn history(alert: &Alert, length: Interval, archive: &SharedArchive) -> anyhow::Result<Vec<Assessment>> {
     let opened_by = alert.opened_by;
     let mut query = ReadingsQuery {
         vehicle_id: alert.vehicle_id.clone(),

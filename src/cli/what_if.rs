@@ -7,16 +7,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde::Serialize;
 
-use super::{Exit, Failure};
+use super::Failure;
 use crate::analytics::library::find_library;
 use crate::analytics::offline::OfflineLane;
 use crate::configuration::Configuration;
 use crate::domain::{Alert, Change, Timestamp};
 use crate::settings::{Settings, Sources, signal_table};
-use crate::storage::{SqliteArchive, VehicleRegister, Walk, file_of};
+use crate::storage::{SharedArchive, VehicleRegister, Walk};
 use crate::{assembly, clock};
 
 const SCHEMA_VERSION: u32 = 1;
@@ -82,11 +82,8 @@ pub async fn run(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&sources).map_err(Failure::from)?;
     let tried = Sources { file: Some(args.try_config.clone()), environment: Settings::environment(), flags: Vec::new() };
     let tried = Settings::load(&tried).map_err(Failure::from)?;
-    let file = file_of(&settings.archive.url, &settings.data)?;
-    let missing = || format!("there is no archive {}; name the data folder with --data", file.display());
-    ensure!(file.exists(), Failure { exit: Exit::DependencyDown, message: missing() });
     let table = Arc::new(signal_table(&settings.signals));
-    let archive = SqliteArchive::open(&file, Arc::clone(&table)).await?;
+    let archive = super::archive(&settings, Arc::clone(&table)).await?;
     let newest =
         archive.newest_configuration().await?.context("the archive has no configuration yet: nothing was ever judged")?;
     let today = Configuration::load(newest.revision, &archive).await?;
@@ -123,7 +120,7 @@ pub async fn run(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn judge(archive: &SqliteArchive, mut walk: Walk, lanes: &mut [(OfflineLane, Vec<Alert>)]) -> anyhow::Result<u64> {
+async fn judge(archive: &SharedArchive, mut walk: Walk, lanes: &mut [(OfflineLane, Vec<Alert>)]) -> anyhow::Result<u64> {
     let mut readings = 0;
     loop {
         let mut page = archive.walk(&mut walk, PAGE).await?;

@@ -23,7 +23,7 @@ use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{Inlet, Intake, uplink};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings;
-use crate::storage::{ArchiveRecord, SqliteArchive, VehicleRegister};
+use crate::storage::{self, ArchiveAddress, ArchiveRecord, SharedArchive, VehicleRegister};
 use crate::wire::record::Record;
 
 pub(super) struct Server {
@@ -31,7 +31,7 @@ pub(super) struct Server {
     /// The server ends with it.
     _tasks: crate::tasks::Tasks,
     pub address: SocketAddr,
-    archive: SqliteArchive,
+    archive: SharedArchive,
     pub live: Arc<LiveState>,
     pub open_alerts: Arc<OpenAlerts>,
     pub alert_feed: Arc<AlertFeed>,
@@ -52,7 +52,7 @@ pub(super) async fn a_server() -> Server {
 async fn a_server_with(page: settings::Page) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let table = Arc::new(SignalTable::default());
-    let archive = SqliteArchive::open(&folder.path().join("archive.sqlite"), Arc::clone(&table)).await.unwrap();
+    let archive = storage::open(ArchiveAddress::Sqlite(folder.path().join("archive.sqlite")), Arc::clone(&table)).await.unwrap();
     let live = Arc::new(LiveState::new(1, 10_000));
     let open_alerts = Arc::new(OpenAlerts::default());
     let alert_feed = Arc::new(AlertFeed::new(100));

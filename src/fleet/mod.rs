@@ -14,7 +14,7 @@ use crate::domain::{Alert, Assessment, SignalTable, Timestamp, VehicleId, Vehicl
 use crate::live::{AlertFeed, Cursor, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{
-    ArchiveError, ExportedPayload, QuarantinePage, QuarantineQuery, ReadingsPage, ReadingsQuery, RegisterError, SqliteArchive,
+    ArchiveError, ExportedPayload, QuarantinePage, QuarantineQuery, ReadingsPage, ReadingsQuery, RegisterError, SharedArchive,
     VehicleRegister,
 };
 
@@ -25,7 +25,7 @@ pub struct Fleet {
     open_alerts: Arc<OpenAlerts>,
     alert_feed: Arc<AlertFeed>,
     commands: Commands,
-    archive: SqliteArchive,
+    archive: SharedArchive,
     register: VehicleRegister,
     table: Arc<SignalTable>,
     settings: settings::Fleet,
@@ -40,7 +40,7 @@ pub struct FleetParts {
     pub alert_feed: Arc<AlertFeed>,
     /// To the lanes.
     pub commands: Commands,
-    pub archive: SqliteArchive,
+    pub archive: SharedArchive,
     pub register: VehicleRegister,
     pub table: Arc<SignalTable>,
     pub settings: settings::Fleet,

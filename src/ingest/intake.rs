@@ -255,12 +255,12 @@ mod tests {
     use super::*;
     use crate::domain::VehicleRecord;
     use crate::ingest::fixtures::{Lanes, a_reading, keep};
-    use crate::storage::SqliteArchive;
+    use crate::storage::{self, ArchiveAddress};
 
     #[tokio::test]
     async fn with_an_allow_list_only_registered_vehicles_are_believed() {
         let folder = tempfile::tempdir().unwrap();
-        let archive = SqliteArchive::open(&folder.path().join("archive.sqlite"), Arc::default()).await.unwrap();
+        let archive = storage::open(ArchiveAddress::Sqlite(folder.path().join("archive.sqlite")), Arc::default()).await.unwrap();
         let register = VehicleRegister::open(archive).await.unwrap();
         register.put(vec![(VehicleId::new("known").unwrap(), VehicleRecord::default())], clock::now()).await.unwrap();
         let Lanes { intake, mut deliveries } = Lanes::open();

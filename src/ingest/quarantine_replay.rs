@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::intake::{Intake, Message, NotPromised, Pending};
 use crate::clock;
 use crate::domain::{Reason, Source};
-use crate::storage::{ArchiveError, QuarantineCursor, QuarantineQuery, QuarantinedMessage, SqliteArchive};
+use crate::storage::{ArchiveError, QuarantineCursor, QuarantineQuery, QuarantinedMessage, SharedArchive};
 use crate::wire::schemas;
 
 /// Messages of one call, 64 KiB each at most.
@@ -23,7 +23,7 @@ const AT_ONCE: usize = 100;
 #[derive(Clone)]
 pub struct QuarantineReplay {
     intake: Arc<Intake>,
-    archive: SqliteArchive,
+    archive: SharedArchive,
 }
 
 /// Which messages.
@@ -66,7 +66,7 @@ pub enum ReplayError {
 
 impl QuarantineReplay {
     #[must_use]
-    pub const fn new(intake: Arc<Intake>, archive: SqliteArchive) -> Self {
+    pub const fn new(intake: Arc<Intake>, archive: SharedArchive) -> Self {
         Self { intake, archive }
     }
 
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::domain::Quarantined;
     use crate::ingest::fixtures::{Lanes, a_reading, keep, soon};
-    use crate::storage::{ArchiveRecord, VehicleRegister};
+    use crate::storage::{self, ArchiveAddress, ArchiveRecord, VehicleRegister};
     use crate::wire::record::Record;
 
     fn refused(arrival: u64, payload: &str, payload_bytes: usize, source: Source) -> ArchiveRecord {
@@ -169,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_believed_now_is_taken_in_once_and_the_rest_stays_with_its_reason() {
         let folder = tempfile::tempdir().unwrap();
-        let archive = SqliteArchive::open(&folder.path().join("archive.sqlite"), Arc::default()).await.unwrap();
+        let archive = storage::open(ArchiveAddress::Sqlite(folder.path().join("archive.sqlite")), Arc::default()).await.unwrap();
         let register = VehicleRegister::open(archive.clone()).await.unwrap();
         let Lanes { intake, mut deliveries } = Lanes::open();
         let intake = Arc::new(Arc::into_inner(intake).unwrap().only_from(register.clone()));

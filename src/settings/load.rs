@@ -70,6 +70,22 @@ impl Settings {
         toml::to_string(self).expect("settings consist of tables, texts, numbers and lists")
     }
 
+    /// For showing: whoever reads over a shoulder learns no password.
+    #[must_use]
+    pub fn without_passwords(mut self) -> Self {
+        if let Some((before, after)) = self.archive.url.rsplit_once('@')
+            && let Some((scheme, user)) = before.split_once("://")
+            && let Some((user, _password)) = user.split_once(':')
+        {
+            self.archive.url = format!("{scheme}://{user}:***@{after}");
+        }
+        if let Some((address, parameters)) = self.archive.url.split_once('?') {
+            let hidden = parameters.split('&').map(|pair| if pair.starts_with("password=") { "password=***" } else { pair });
+            self.archive.url = format!("{address}?{}", hidden.collect::<Vec<_>>().join("&"));
+        }
+        self
+    }
+
     /// The environment and nothing else of this process that `load` looks at.
     #[must_use]
     pub fn environment() -> Vec<(String, String)> {

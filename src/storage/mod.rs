@@ -1,15 +1,36 @@
 //! Long-term storage of readings and quarantined messages: the archive, and the thread that fills it from the journal.
+//!
+//! `archive` says what every archive does, the modules of question forms beside it what can be asked; `sqlite` and `postgres` are the two
+//! there are, `address` tells which one it is.
 
+mod address;
+mod alert_rows;
+mod alerts;
+mod archive;
 pub mod archive_writer;
+mod columns;
+mod configurations;
+#[cfg(test)]
+pub(crate) mod contract;
 mod error;
+mod json_columns;
+mod postgres;
+mod quarantine;
+mod readings;
 pub mod retention;
+mod row;
 mod sqlite;
+mod vehicle_records;
 mod vehicle_register;
 
+pub use address::{ArchiveAddress, open, open_existing};
+pub use alerts::{AlertArchive, AlertCursor, AlertHistory, AlertsPage, AlertsQuery};
+pub use archive::{Archive, ArchiveRecord, SharedArchive, Stored};
+pub use configurations::{ConfigurationArchive, StoredConfiguration};
 pub use error::ArchiveError;
-pub use sqlite::{
-    AlertCursor, AlertHistory, AlertsPage, AlertsQuery, ArchiveRecord, ExportedPayload, QuarantineCursor, QuarantinePage,
-    QuarantineQuery, QuarantinedMessage, ReadingCursor, ReadingsPage, ReadingsQuery, SqliteArchive, Stored, StoredConfiguration,
-    Walk, file_of,
-};
+pub use postgres::PostgresArchive;
+pub use quarantine::{ExportedPayload, QuarantineArchive, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
+pub use readings::{ReadingArchive, ReadingCursor, ReadingsPage, ReadingsQuery, Walk};
+pub use sqlite::SqliteArchive;
+pub use vehicle_records::VehicleArchive;
 pub use vehicle_register::{CsvError, RegisterError, VehicleRegister, read_vehicles_csv};

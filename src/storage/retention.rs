@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ArchiveError, SqliteArchive};
+use super::{ArchiveError, SharedArchive};
 use crate::clock;
 use crate::domain::Timestamp;
 use crate::tasks::Stop;
@@ -15,11 +15,11 @@ const ROWS_PER_STEP: u32 = 500;
 const PAUSE_PER_STEP: u32 = 4;
 
 /// Runs until it is told to stop.
-pub async fn run(archive: SqliteArchive, keep: Duration, mut stop: Stop) {
+pub async fn run(archive: SharedArchive, keep: Duration, mut stop: Stop) {
     loop {
         let oldest = clock::now().minus(keep);
         let forgotten = tokio::select! {
-            forgotten = forget(&archive, oldest) => forgotten,
+            forgotten = keep_up(&archive, oldest) => forgotten,
             () = stop.requested() => return,
         };
         match forgotten {
@@ -34,8 +34,14 @@ pub async fn run(archive: SqliteArchive, keep: Duration, mut stop: Stop) {
     }
 }
 
+/// Makes room for what comes, then [`forget`].
+async fn keep_up(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
+    archive.prepare(clock::now()).await?;
+    forget(archive, oldest).await
+}
+
 /// Deletes everything recorded before `oldest`, and returns how many readings that were.
-async fn forget(archive: &SqliteArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
+pub(super) async fn forget(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
     let mut readings = 0;
     loop {
         let started = Instant::now();
@@ -47,26 +53,9 @@ async fn forget(archive: &SqliteArchive, oldest: Timestamp) -> Result<u64, Archi
         tokio::time::sleep(started.elapsed() * PAUSE_PER_STEP).await;
     }
     if readings > 0 {
-        archive.forget_hours(oldest).await?;
+        archive.forget_times(oldest).await?;
     }
     archive.forget_quarantined(oldest).await?;
     archive.forget_alerts(oldest).await?;
     Ok(readings)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::sqlite::tests::{MIDNIGHT, all_of, an_archive, at, record};
-
-    #[tokio::test]
-    async fn only_what_is_older_goes() {
-        let (_folder, archive) = an_archive().await;
-        let batch: Vec<_> = (0..1_300).map(|step| record(&at(MIDNIGHT + step * 30_000_000))).collect();
-        archive.store(&batch).await.unwrap();
-        let oldest = Timestamp::from_micros(MIDNIGHT + 1_200 * 30_000_000);
-        assert_eq!(forget(&archive, oldest).await.unwrap(), 1_200);
-        let left = archive.readings(&all_of("truck-7", 1_000)).await.unwrap().unwrap().readings;
-        assert_eq!((left.len(), left[0].reading.recorded_at), (100, oldest));
-    }
 }

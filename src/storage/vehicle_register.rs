@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-use super::{ArchiveError, SqliteArchive};
+use super::{ArchiveError, SharedArchive};
 use crate::domain::{Class, Label, Timestamp, VehicleId, VehicleIdError, VehicleRecord, VehicleRecordError};
 
 /// About 200 bytes each.
@@ -13,7 +13,7 @@ const MAX_VEHICLES: usize = 1_000_000;
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct VehicleRegister {
-    archive: SqliteArchive,
+    archive: SharedArchive,
     records: Arc<RwLock<HashMap<VehicleId, Arc<VehicleRecord>>>>,
     generation: Arc<AtomicU64>,
 }
@@ -51,10 +51,29 @@ const COLUMNS: [&str; 7] = ["vehicle_id", "class", "powertrain", "groups", "tank
 impl VehicleRegister {
     /// # Errors
     /// Where the archive does not answer.
-    pub async fn open(archive: SqliteArchive) -> Result<Self, ArchiveError> {
-        let records = archive.registered_vehicles().await?;
-        let records = records.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
-        Ok(Self { archive, records: Arc::new(RwLock::new(records)), generation: Arc::default() })
+    pub async fn open(archive: SharedArchive) -> Result<Self, ArchiveError> {
+        let register = Self::empty(archive);
+        register.load().await?;
+        Ok(register)
+    }
+
+    /// As long as the archive could not be asked.
+    #[must_use]
+    pub fn empty(archive: SharedArchive) -> Self {
+        Self { archive, records: Arc::default(), generation: Arc::default() }
+    }
+
+    /// Takes in all that are registered.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn load(&self) -> Result<(), ArchiveError> {
+        let records = self.archive.registered_vehicles().await?;
+        let mut known = self.records.write().expect("no holder panics");
+        known.extend(records.into_iter().map(|(id, record)| (id, Arc::new(record))));
+        drop(known);
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
     }
 
     /// `None`: nobody registered it.
@@ -168,30 +187,6 @@ impl Cells<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::sqlite::tests::{MIDNIGHT, an_archive, at, by, record};
-
-    fn id(text: &str) -> VehicleId {
-        VehicleId::new(text).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_registered_vehicle_is_known_after_a_restart_and_one_only_seen_is_not() {
-        let (_folder, archive) = an_archive().await;
-        archive.store(&[record(&at(MIDNIGHT)), record(&by("seen", MIDNIGHT))]).await.unwrap();
-        let register = VehicleRegister::open(archive.clone()).await.unwrap();
-        let file = "vehicle_id,class,powertrain,groups,tank_l,make\ntruck-7, heavy_truck,diesel,north; east ,800,\"Büssing, old\"\nnew,,,,,\n";
-        let records = read_vehicles_csv(file.as_bytes()).unwrap();
-        let now = Timestamp::from_micros(MIDNIGHT);
-        assert_eq!(register.put(records.clone(), now).await.unwrap(), 2);
-        assert_eq!(register.put(records.clone(), now).await.unwrap(), 0, "the same again");
-        let register = VehicleRegister::open(archive.clone()).await.unwrap();
-        let truck = register.get(&id("truck-7")).unwrap();
-        assert_eq!((&*truck, truck.class.as_str(), truck.groups.len()), (&records[0].1, "heavy_truck", 2));
-        assert_eq!(truck.make.as_deref(), Some("Büssing, old"));
-        assert!(register.is_registered(&id("new")) && !register.is_registered(&id("seen")));
-        // The vehicle keeps its number, and with it its readings.
-        assert_eq!(archive.store(&[record(&at(MIDNIGHT))]).await.unwrap().duplicates, 1);
-    }
 
     #[test]
     fn a_wrong_file_is_refused_with_the_line_and_what_is_wrong() {

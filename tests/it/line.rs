@@ -139,7 +139,8 @@ fn clients_of_a_common_library_in_both_versions_are_served() {
 
 #[test]
 fn a_driving_vehicle_gets_scores_between_zero_and_one_that_vary() {
-    let mut site = Site::start();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/drive_autoencoder/drive_autoencoder.onnx");
+    let mut site = Site::with_settings(&format!("[analytics]\nmodels = [{model:?}]"));
     let mut device = Device::connect(site.service().mqtt(), "driver", Protocol::V311);
     let mut drive = Drive::new(3);
     let start = seconds_ago(200);

@@ -9,6 +9,7 @@ mod http;
 mod kill;
 mod line;
 mod order;
+mod postgres;
 mod quality;
 mod redis;
 mod support;

@@ -139,6 +139,10 @@ test("when the server is killed the page says so, and goes on by itself when it 
   screen.isServerAway = false;
   // Silent vehicles are known again, and what is new arrives.
   assert.equal(await screen.page.locator(".legend-total").textContent(), known);
+  // What is open by the server's word is open on the page; one alert was handled before the kill, and still is.
+  const alerts = (await service.ask("/api/v1/alerts?limit=1000")).alerts.filter(({ condition }) => condition !== "cleared");
+  await screen.page.locator(".alerts .badge", { hasText: new RegExp(`^${alerts.length}$`) }).waitFor();
+  assert.ok(alerts.some(({ handling }) => handling === "resolved"));
   await service.report("van-8", { position: KARLSRUHE, signals: { speed_km_per_h: 10 } });
   const count = Number(known.replace(/\D/g, "")) + 1;
   await screen.page.locator(".legend-total", { hasText: `of ${count}` }).waitFor({ timeout: PATIENCE_MS });

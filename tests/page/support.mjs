@@ -138,7 +138,8 @@ export class Screen {
   }
 
   async picture() {
-    return PNG.sync.read(await this.page.locator(".map canvas").screenshot());
+    // While it draws the world for the first time it hears nothing else.
+    return PNG.sync.read(await this.page.locator(".map canvas").screenshot({ timeout: 3 * PATIENCE_MS }));
   }
 
   /** Red, green, blue of a colour of the style sheet. */

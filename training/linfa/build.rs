@@ -5,6 +5,7 @@ use std::error::Error;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = protox::compile(["onnx.proto"], ["proto"])?;
-    prost_build::Config::new().compile_fds(files)?;
+    // Its comments are no Markdown.
+    prost_build::Config::new().disable_comments(["."]).compile_fds(files)?;
     Ok(())
 }

@@ -117,14 +117,16 @@ impl Lane {
         self.events = events;
     }
 
-    /// A reading of the journal says again what it said; models are not asked again: their findings stand in the record.
+    /// A reading of the journal says again what it said; models are not asked for scores
+    /// again: their findings stand in the record.
     pub(super) fn replay_claims(&mut self, vehicle: u32, assessment: &Assessment, step: Option<usize>) {
         self.claims.clear();
         if let Some(step) = step {
             let judge = Judge { timing: assessment.timing, step, quality: &assessment.quality };
+            let number = self.row_again(vehicle, assessment, judge);
             self.check(vehicle, &assessment.reading, judge);
             self.learn(vehicle, &assessment.reading, judge);
-            self.claim_by_models_again(vehicle, assessment);
+            self.claim_by_models_again(vehicle, assessment, number);
         }
         let seen = Seen {
             vehicle_id: &assessment.reading.vehicle_id,

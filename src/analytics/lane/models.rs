@@ -5,7 +5,7 @@ use crate::analytics::claim::Level;
 use crate::analytics::features::AsOf;
 use crate::analytics::profile::{Lesson, MODELS_HEARD_AFTER};
 use crate::analytics::rules;
-use crate::analytics::scoring::{Asked, Normals};
+use crate::analytics::scoring::{Asked, Normals, Said};
 use crate::analytics::vehicle::Vehicle;
 use crate::domain::{Assessment, Reading, Timing};
 
@@ -58,11 +58,27 @@ impl Lane {
         self.scoring.claims(number, normals, episodes.followed(), &mut self.claims);
     }
 
-    /// The same from a record of the journal.
-    pub(super) fn claim_by_models_again(&mut self, vehicle: u32, assessment: &Assessment) {
+    /// A reading of the journal of which a model raised: its row is made once more, as window and profile show it now, for the why.
+    pub(super) fn row_again(&mut self, vehicle: u32, assessment: &Assessment, judge: Judge<'_>) -> Option<usize> {
+        if !self.scoring.has_raised(&assessment.findings) {
+            return None;
+        }
+        self.form_cohorts(vehicle, judge);
+        let Judge { timing, step, quality } = judge;
+        let Owned { record, state, .. } = &self.vehicles[vehicle as usize];
+        let cohort = self.cohorts.of(record.as_deref());
+        let as_of = AsOf { window: &state.window, step, profile: &state.profile, cohort, quality };
+        self.scoring.clear();
+        Some(self.scoring.add(&Asked { as_of, timing, record: record.as_deref() }))
+    }
+
+    /// The same from a record of the journal. `number`: of its row.
+    pub(super) fn claim_by_models_again(&mut self, vehicle: u32, assessment: &Assessment, number: Option<usize>) {
         let before = self.claims.len();
-        let Vehicle { profile, episodes, .. } = &mut self.vehicles[vehicle as usize].state;
-        self.scoring.claims_again(&assessment.scores, &assessment.findings, episodes.followed(), &mut self.claims);
+        let Owned { record, state: Vehicle { profile, episodes, .. }, .. } = &mut self.vehicles[vehicle as usize];
+        let normals = Normals { profile, cohort: self.cohorts.of(record.as_deref()) };
+        let said = Said { scores: &assessment.scores, findings: &assessment.findings, number };
+        self.scoring.claims_again(&said, normals, episodes.followed(), &mut self.claims);
         if self.claims[before..].iter().any(|claim| claim.level == Level::Raised) {
             profile.hear_model(assessment.reading.recorded_at);
         }

@@ -164,7 +164,7 @@ fn a_checkpoint_of_an_idle_lane_is_none() {
     let line = Line::new();
     let mut fleet = line.start(1, &[]);
     fleet.assess(vec![vec![speed_of("truck-7", 0, 50.0)]]);
-    assert_eq!(fleet.checkpoint_all(), 1);
+    assert_eq!(fleet.checkpoint_all(), 2, "the cohorts of its first hour, and the vehicle");
     assert_eq!(fleet.checkpoint_all(), 0);
 }
 

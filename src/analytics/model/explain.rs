@@ -29,7 +29,8 @@ impl Model {
     fn explain_reconstruction(&mut self, row: &[f32], spread: &[f32], group_of: &[usize]) -> Result<Shares, ModelError> {
         // The shape is checked by scoring.
         self.score(row, &mut Vec::with_capacity(1))?;
-        let errors = self.run(1, |_, filled, _, again| {
+        // Where it stands twice.
+        let errors = self.run(2, |_, filled, _, again| {
             let mut errors = vec![0.0; spread.len()];
             for (column, error) in squared_errors(row, filled, again, spread) {
                 errors[column] += error;
@@ -82,17 +83,25 @@ const ABREAST: usize = 8;
 /// Mean over present cells of ((x - x̂) / spread)², in f64; NaN if none is present.
 pub(super) fn mean_error(features: &[f32], filled: &[f32], again: &[f32], spread: &[f32]) -> f32 {
     let (mut sums, mut present) = ([0.0_f64; ABREAST], [0.0_f64; ABREAST]);
+    let mut add = |place: usize, value: f32, filled: f32, again: f32, spread: f32| {
+        let error = (f64::from(filled) - f64::from(again)) / f64::from(spread);
+        sums[place] += if value.is_nan() { 0.0 } else { error * error };
+        present[place] += if value.is_nan() { 0.0 } else { 1.0 };
+    };
     let columns = spread.len();
+    let (spreads, last_spreads) = spread.as_chunks::<ABREAST>();
     // A row of a window has the columns once for every step.
     for ((features, filled), again) in features.chunks(columns).zip(filled.chunks(columns)).zip(again.chunks(columns)) {
-        let sides = features.chunks(ABREAST).zip(filled.chunks(ABREAST)).zip(again.chunks(ABREAST)).zip(spread.chunks(ABREAST));
-        for (((features, filled), again), spread) in sides {
-            let cells = features.iter().zip(filled).zip(again).zip(spread).zip(sums.iter_mut().zip(&mut present));
-            for ((((value, filled), again), spread), (sum, present)) in cells {
-                let error = (f64::from(*filled) - f64::from(*again)) / f64::from(*spread);
-                *sum += if value.is_nan() { 0.0 } else { error * error };
-                *present += if value.is_nan() { 0.0 } else { 1.0 };
+        let (features, last_features) = features.as_chunks::<ABREAST>();
+        let (filled, last_filled) = filled.as_chunks::<ABREAST>();
+        let (again, last_again) = again.as_chunks::<ABREAST>();
+        for (((features, filled), again), spread) in features.iter().zip(filled).zip(again).zip(spreads) {
+            for place in 0..ABREAST {
+                add(place, features[place], filled[place], again[place], spread[place]);
             }
+        }
+        for place in 0..last_spreads.len() {
+            add(place, last_features[place], last_filled[place], last_again[place], last_spreads[place]);
         }
     }
     #[expect(clippy::cast_possible_truncation, reason = "a raw score is f32")]

@@ -24,6 +24,15 @@ pub struct Normals<'a> {
     pub cohort: Option<&'a Profile>,
 }
 
+/// What a record of the journal says that models said about its reading.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    pub scores: &'a [ModelScore],
+    pub findings: &'a [Finding],
+    /// Of [`Scoring::add`], since the last [`Scoring::clear`] and not run; `None`: nobody needs the why.
+    pub number: Option<usize>,
+}
+
 /// What a model's columns are about.
 #[derive(Debug)]
 pub(super) struct Columns {
@@ -61,37 +70,51 @@ impl Scoring {
                 into.extend(own.map(|key| scorer.claim(key.clone(), level, None)));
                 continue;
             };
-            let (values, shares) = scorer.explain(row);
+            let kept = scorer.raised.iter().position(|(number, _)| *number == row);
+            let values: Box<[f32]> = kept.map(|index| scorer.raised.swap_remove(index).1).unwrap_or_default();
+            let shares = scorer.shares(&values);
             let own = followed.clone().filter(|key| scorer.is_own(key));
             let key = scorer.columns.key(&shares, own.clone());
             into.extend(
                 own.filter(|other| **other != key).map(|other| scorer.claim(other.clone(), Level::Holding, Some(&score))),
             );
-            let explanation = scorer.explanation(&values, &shares, normals);
-            let summary = summary(&scorer.model.contract().name, &score, &explanation);
-            into.push(Claim { summary, explanation, ..scorer.claim(key, Level::Raised, Some(&score)) });
+            into.push(scorer.raised_claim(key, &score, scorer.explanation(&values, &shares, normals)));
         }
     }
 
-    /// What the models claimed about a reading of the journal, from what stands in its record; they are not asked again, and the why
-    /// stands in the event behind it.
+    /// Whether one of the models raised, by what a record of the journal says.
+    #[must_use]
+    pub fn has_raised(&self, findings: &[Finding]) -> bool {
+        let mut raised = findings.iter().filter(|finding| finding.is_raised);
+        raised.any(|finding| self.scorers.iter().any(|scorer| scorer.is_own(&finding.key)))
+    }
+
+    /// What the models claimed about a reading of the journal, from what stands in its record. They are not asked for scores again, only
+    /// for the why of one that raised: an alert may open on it later.
     #[expect(clippy::needless_pass_by_value, reason = "an iterator over a handful of keys, cloned for every model")]
     pub fn claims_again<'k>(
-        &self,
-        scores: &[ModelScore],
-        findings: &[Finding],
+        &mut self,
+        said: &Said<'_>,
+        normals: Normals<'_>,
         followed: impl Iterator<Item = &'k AlertKey> + Clone,
         into: &mut Vec<Claim>,
     ) {
-        for scorer in &self.scorers {
-            let score = scores.iter().find(|score| score.model == scorer.model.contract().name);
-            let found = findings.iter().filter(|finding| scorer.is_own(&finding.key));
-            for finding in found.clone() {
-                let level = if finding.is_raised { Level::Raised } else { Level::Holding };
-                into.push(scorer.claim(finding.key.clone(), level, score));
+        for (index, scorer) in self.scorers.iter_mut().enumerate() {
+            let score = said.scores.iter().find(|score| score.model == scorer.model.contract().name);
+            let found: Vec<&Finding> = said.findings.iter().filter(|finding| scorer.is_own(&finding.key)).collect();
+            let waits = said.number.and_then(|number| self.tickets[number + index].ok());
+            for finding in &found {
+                let key = finding.key.clone();
+                into.push(match score.filter(|_| finding.is_raised) {
+                    Some(score) => {
+                        let explanation = waits.map(|row| scorer.explanation_again(row, score, normals)).unwrap_or_default();
+                        scorer.raised_claim(key, score, explanation)
+                    }
+                    None => scorer.claim(key, if finding.is_raised { Level::Raised } else { Level::Holding }, score),
+                });
             }
             // A finding is of a key that was followed or raised; of the others nothing above calm was said.
-            let silent = followed.clone().filter(|key| scorer.is_own(key) && found.clone().all(|finding| finding.key != **key));
+            let silent = followed.clone().filter(|key| scorer.is_own(key) && found.iter().all(|finding| finding.key != **key));
             let level = if score.is_some() { Level::Calm } else { Level::NotAssessed };
             into.extend(silent.map(|key| scorer.claim(key.clone(), level, score)));
         }
@@ -122,13 +145,27 @@ impl Scorer {
         }
     }
 
-    /// The row, and what made its score.
-    fn explain(&mut self, row: usize) -> (Box<[f32]>, Shares) {
-        let kept = self.raised.iter().position(|(number, _)| *number == row);
-        let values: Box<[f32]> = kept.map(|index| self.raised.swap_remove(index).1).unwrap_or_default();
+    fn raised_claim(&self, key: AlertKey, score: &ModelScore, explanation: Vec<Explained>) -> Claim {
+        let summary = summary(&self.model.contract().name, score, &explanation);
+        Claim { summary, explanation, ..self.claim(key, Level::Raised, Some(score)) }
+    }
+
+    /// What made the score of a row.
+    fn shares(&mut self, values: &[f32]) -> Shares {
         // A model that fails here has given its score: the alert is raised without a reason.
-        let shares = self.model.explain(&values, &self.columns.group_of).unwrap_or_default();
-        (values, shares)
+        self.model.explain(values, &self.columns.group_of).unwrap_or_default()
+    }
+
+    /// Of a row that waits and is not to be run. Nothing where another version of the model gave the score.
+    fn explanation_again(&mut self, row: usize, score: &ModelScore, normals: Normals<'_>) -> Vec<Explained> {
+        let contract = self.model.contract();
+        if score.version != contract.version {
+            return Vec::new();
+        }
+        let width = contract.width();
+        let values: Box<[f32]> = self.rows[row * width..][..width].into();
+        let shares = self.shares(&values);
+        self.explanation(&values, &shares, normals)
     }
 
     fn explanation(&self, values: &[f32], shares: &Shares, normals: Normals<'_>) -> Vec<Explained> {

@@ -227,12 +227,17 @@ fn the_journal_says_the_same_claims_again() {
             let mut scores = Vec::new();
             scoring.judged(0).scores(&mut scores).unwrap();
             let findings: Vec<_> = claims.iter().filter_map(Claim::finding).collect();
+            scoring.clear();
+            let number = scoring.has_raised(&findings).then(|| ask(&mut scoring, &moving(speeds), 3));
             let mut again = Vec::new();
-            scoring.claims_again(&scores, &findings, followed.iter(), &mut again);
+            let normals = Normals { profile: &Profile::default(), cohort: None };
+            let said = Said { scores: &scores, findings: &findings, number };
+            scoring.claims_again(&said, normals, followed.iter(), &mut again);
+            // Where nothing was found, there is nothing that a value could be kept with.
             let words = |claims: &[Claim]| {
-                let mut words: Vec<_> =
-                    claims.iter().map(|claim| (claim.key.clone(), claim.level, claim.persistence, claim.severity)).collect();
-                words.sort_by(|one, other| one.0.cmp(&other.0));
+                let mut words: Vec<_> = claims.to_vec();
+                words.iter_mut().filter(|claim| claim.level < Level::Holding).for_each(|claim| claim.value = None);
+                words.sort_by(|one, other| one.key.cmp(&other.key));
                 words
             };
             assert_eq!(words(&again), words(&claims), "{speeds:?} {followed:?}");

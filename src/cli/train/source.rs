@@ -5,21 +5,18 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::ensure;
-
 use super::labels::Illnesses;
 use crate::analytics::blueprint::Records;
-use crate::cli::{Exit, Failure};
 use crate::domain::{Reading, SignalTable, Timestamp};
 use crate::settings::Settings;
-use crate::storage::{AlertsQuery, SqliteArchive, VehicleRegister, Walk, file_of};
+use crate::storage::{AlertsQuery, SharedArchive, VehicleRegister, Walk};
 use crate::wire::history::{ColumnMap, HistoryReader, ReadOptions, RowCounts};
 
 const PAGE: u32 = 10_000;
 
 pub enum Source<'a> {
     Files { paths: &'a [PathBuf], columns: Box<ColumnMap>, table: Arc<SignalTable>, read: ReadOptions },
-    Archive { archive: SqliteArchive, records: Records, from: Timestamp, to: Timestamp },
+    Archive { archive: SharedArchive, records: Records, from: Timestamp, to: Timestamp },
 }
 
 pub enum Step<'a> {
@@ -41,10 +38,7 @@ impl Source<'_> {
         table: &Arc<SignalTable>,
         (from, to): (Timestamp, Timestamp),
     ) -> anyhow::Result<Source<'static>> {
-        let file = file_of(&settings.archive.url, &settings.data)?;
-        let missing = || format!("there is no archive {}; name the data folder with --data", file.display());
-        ensure!(file.exists(), Failure { exit: Exit::DependencyDown, message: missing() });
-        let archive = SqliteArchive::open(&file, Arc::clone(table)).await?;
+        let archive = crate::cli::archive(settings, Arc::clone(table)).await?;
         let register = VehicleRegister::open(archive.clone()).await?;
         let records = Records { of: Arc::new(move |id| register.get(id)), ..Records::default() };
         Ok(Source::Archive { archive, records, from, to })

@@ -1,21 +1,10 @@
 //! Alerts as rows: the newest state of each, and every change that it went through. Asked for by `alert_questions`.
 
-use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteConnection;
 
-use super::SqliteArchive;
 use crate::domain::{Alert, AlertEvent, Timestamp, Verdict};
+use crate::storage::alert_rows;
 use crate::storage::error::{ArchiveError, database_error};
-
-/// The column `explanation`: a list of these as JSON.
-#[derive(Serialize, Deserialize)]
-pub(super) struct ExplainedColumns {
-    pub feature: Box<str>,
-    pub value: Option<f64>,
-    pub normal: Option<f64>,
-    pub cohort_normal: Option<f64>,
-    pub contribution: f64,
-}
 
 /// Stores the changes of one batch; how many were new.
 pub(super) async fn store(connection: &mut SqliteConnection, events: &[&AlertEvent]) -> Result<u64, ArchiveError> {
@@ -65,15 +54,6 @@ async fn store_alert(connection: &mut SqliteConnection, alert: &Alert) -> Result
             assigned_to = excluded.assigned_to, silenced_until = excluded.silenced_until, verdict = excluded.verdict,
             note = excluded.note, is_history = excluded.is_history, revision = excluded.revision
         where excluded.revision > alerts.revision";
-    let explanation = alert.explanation.iter().map(|part| ExplainedColumns {
-        feature: (&*part.feature).into(),
-        value: part.value,
-        normal: part.normal,
-        cohort_normal: part.cohort_normal,
-        contribution: part.contribution,
-    });
-    let explanation: Vec<_> = explanation.collect();
-    let explanation = (!explanation.is_empty()).then(|| serde_json::to_string(&explanation).expect("names and numbers are JSON"));
     let insert = sqlx::query(insert)
         .bind(alert.vehicle_id.as_str())
         .bind(alert.alert_id.number().cast_signed())
@@ -89,7 +69,7 @@ async fn store_alert(connection: &mut SqliteConnection, alert: &Alert) -> Result
         .bind(alert.value)
         .bind(alert.limit)
         .bind(alert.score.map(f64::from))
-        .bind(explanation)
+        .bind(alert_rows::explanation(alert))
         .bind(alert.opened_by.recorded_at.as_micros())
         .bind(alert.opened_by.fingerprint.cast_signed())
         .bind(alert.opened_by.arrival.cast_signed())
@@ -105,54 +85,12 @@ async fn store_alert(connection: &mut SqliteConnection, alert: &Alert) -> Result
     Ok(())
 }
 
-impl SqliteArchive {
-    /// Deletes alerts that were last seen before `oldest`, and what happened to them.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn forget_alerts(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
-        let _one_writer = self.0.memory.lock().await;
-        let events = "delete from alert_events where alert_id in (select alert_id from alerts where last_seen_at < ?1)";
-        for delete in [events, "delete from alerts where last_seen_at < ?1"] {
-            let delete = sqlx::query(delete).bind(oldest.as_micros());
-            delete.execute(&self.0.writer).await.map_err(database_error("delete old alerts"))?;
-        }
-        Ok(())
+/// Deletes alerts that were last seen before `oldest`, and what happened to them.
+pub(super) async fn forget(connection: &mut SqliteConnection, oldest: Timestamp) -> Result<(), ArchiveError> {
+    let events = "delete from alert_events where alert_id in (select alert_id from alerts where last_seen_at < ?1)";
+    for delete in [events, "delete from alerts where last_seen_at < ?1"] {
+        let delete = sqlx::query(delete).bind(oldest.as_micros());
+        delete.execute(&mut *connection).await.map_err(database_error("delete old alerts"))?;
     }
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use crate::domain::{AlertId, Change};
-    use crate::storage::ArchiveRecord;
-    use crate::storage::sqlite::tests::an_archive;
-    use crate::wire::alert::tests::a_full_alert_event;
-    use crate::wire::record::Record;
-
-    pub(in crate::storage::sqlite) fn record(event: &AlertEvent) -> ArchiveRecord {
-        ArchiveRecord { slot: event.alert.vehicle_id.slot(), arrival: 1, record: Record::AlertEvent(Box::new(event.clone())) }
-    }
-
-    /// The same alert `revision` changes later.
-    fn at_revision(revision: u32, change: Change) -> AlertEvent {
-        let mut event = a_full_alert_event();
-        (event.change, event.alert.revision, event.alert.count) = (change, revision, revision + 1);
-        event
-    }
-
-    #[tokio::test]
-    async fn an_alert_is_as_its_newest_change_left_it_whatever_order_changes_come_in() {
-        let (_folder, archive) = an_archive().await;
-        let events = [at_revision(0, Change::Opened), at_revision(2, Change::Resolved), at_revision(1, Change::Acknowledged)];
-        let records: Vec<_> = events.iter().map(record).collect();
-        assert_eq!(archive.store(&records).await.unwrap().alert_events, 3);
-        assert_eq!(archive.store(&records).await.unwrap().duplicates, 3);
-        let id = events[1].alert.alert_id;
-        assert_eq!(archive.alert(id).await.unwrap().unwrap(), events[1].alert);
-        let history = archive.alert_history(id).await.unwrap();
-        let changes: Vec<_> = history.iter().map(|entry| entry.change).collect();
-        assert_eq!(changes, [Change::Opened, Change::Acknowledged, Change::Resolved]);
-        assert_eq!(archive.alert(AlertId::from_number(1)).await.unwrap(), None);
-    }
+    Ok(())
 }

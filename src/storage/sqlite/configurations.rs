@@ -1,24 +1,15 @@
-//! What judged readings, by revision: kept for ever, since alerts refer to it. Knows nothing of its content: `assembly`.
+//! Configurations and models as rows.
+
+use async_trait::async_trait;
 
 use super::SqliteArchive;
 use crate::domain::Timestamp;
+use crate::storage::configurations::{ConfigurationArchive, StoredConfiguration};
 use crate::storage::error::{ArchiveError, database_error};
 
-/// One immutable snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredConfiguration {
-    pub revision: u64,
-    pub created_at: Timestamp,
-    /// JSON.
-    pub content: String,
-}
-
-impl SqliteArchive {
-    /// The revision of this content: that of the newest one where it is the same, else the next.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn put_configuration(&self, content: &str, at: Timestamp) -> Result<u64, ArchiveError> {
+#[async_trait]
+impl ConfigurationArchive for SqliteArchive {
+    async fn put_configuration(&self, content: &str, at: Timestamp) -> Result<u64, ArchiveError> {
         let _one_writer = self.0.memory.lock().await;
         let insert = "insert into configurations (revision, created_at, content)
             select (select coalesce(max(revision), 0) + 1 from configurations), ?1, ?2
@@ -30,9 +21,7 @@ impl SqliteArchive {
         newest.map(i64::cast_unsigned).map_err(database_error("store the configuration"))
     }
 
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn configuration(&self, revision: u64) -> Result<Option<StoredConfiguration>, ArchiveError> {
+    async fn configuration(&self, revision: u64) -> Result<Option<StoredConfiguration>, ArchiveError> {
         let select = sqlx::query_as("select revision, created_at, content from configurations where revision = ?1");
         let row: Option<(i64, i64, String)> = select
             .bind(revision.cast_signed())
@@ -42,18 +31,14 @@ impl SqliteArchive {
         Ok(row.map(stored))
     }
 
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn newest_configuration(&self) -> Result<Option<StoredConfiguration>, ArchiveError> {
+    async fn newest_configuration(&self) -> Result<Option<StoredConfiguration>, ArchiveError> {
         let select = sqlx::query_as("select revision, created_at, content from configurations order by revision desc limit 1");
         let row: Option<(i64, i64, String)> =
             select.fetch_optional(&self.0.readers).await.map_err(database_error("read a configuration"))?;
         Ok(row.map(stored))
     }
 
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn put_model_file(&self, sha256: &str, file: &[u8]) -> Result<(), ArchiveError> {
+    async fn put_model_file(&self, sha256: &str, file: &[u8]) -> Result<(), ArchiveError> {
         let _one_writer = self.0.memory.lock().await;
         let insert =
             sqlx::query("insert into model_files (sha256, file) values (?1, ?2) on conflict do nothing").bind(sha256).bind(file);
@@ -61,9 +46,7 @@ impl SqliteArchive {
         Ok(())
     }
 
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn model_file(&self, sha256: &str) -> Result<Option<Vec<u8>>, ArchiveError> {
+    async fn model_file(&self, sha256: &str) -> Result<Option<Vec<u8>>, ArchiveError> {
         let select = sqlx::query_scalar("select file from model_files where sha256 = ?1").bind(sha256);
         select.fetch_optional(&self.0.readers).await.map_err(database_error("read a model"))
     }
@@ -71,27 +54,4 @@ impl SqliteArchive {
 
 fn stored((revision, created_at, content): (i64, i64, String)) -> StoredConfiguration {
     StoredConfiguration { revision: revision.cast_unsigned(), created_at: Timestamp::from_micros(created_at), content }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::sqlite::tests::an_archive;
-
-    #[tokio::test]
-    async fn a_revision_rises_with_every_change_and_with_nothing_else() {
-        let (_folder, archive) = an_archive().await;
-        let at = Timestamp::from_micros(1);
-        assert_eq!(archive.newest_configuration().await.unwrap(), None);
-        let mut revisions = Vec::new();
-        for content in ["{\"rules\":1}", "{\"rules\":1}", "{\"rules\":2}", "{\"rules\":1}"] {
-            revisions.push(archive.put_configuration(content, at).await.unwrap());
-        }
-        assert_eq!(revisions, [1, 1, 2, 3], "going back is a change too");
-        assert_eq!(archive.configuration(2).await.unwrap().unwrap().content, "{\"rules\":2}");
-        assert_eq!(archive.newest_configuration().await.unwrap().unwrap().revision, 3);
-        archive.put_model_file("ab", b"onnx").await.unwrap();
-        archive.put_model_file("ab", b"onnx").await.unwrap();
-        assert_eq!(archive.model_file("ab").await.unwrap().as_deref(), Some(&b"onnx"[..]));
-    }
 }

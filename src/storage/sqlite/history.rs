@@ -1,96 +1,38 @@
 //! Questions about vehicles and their readings.
 
-use std::fmt;
-use std::str::FromStr;
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::SqliteArchive;
+use super::cells::{SELECT_LIST, SqliteCells};
 use super::known::hour_of;
-use super::row::{ModelVersions, RowReader, SELECT_LIST};
 use crate::domain::{Assessment, Timestamp, Timing, VehicleId};
 use crate::storage::error::{ArchiveError, database_error};
+use crate::storage::readings::{MICROS_PER_MINUTE, ReadingArchive, ReadingsPage, ReadingsQuery, Walk};
+use crate::storage::row::{ModelVersions, RowReader};
 
-/// Readings of one vehicle in `[from, to)`, oldest first.
-#[derive(Debug, Clone)]
-pub struct ReadingsQuery {
-    pub vehicle_id: VehicleId,
-    pub from: Option<Timestamp>,
-    pub to: Option<Timestamp>,
-    /// Goes on behind this one.
-    pub after: Option<ReadingCursor>,
-    pub limit: u32,
-}
-
-/// The last reading of a page: written `1764000000000000-ff`, microseconds and fingerprint in hexadecimal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadingCursor {
-    recorded_at: Timestamp,
-    fingerprint: u64,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReadingsPage {
-    pub readings: Vec<Assessment>,
-    pub next: Option<ReadingCursor>,
-}
-
-impl fmt::Display for ReadingCursor {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}-{:x}", self.recorded_at.as_micros(), self.fingerprint)
-    }
-}
-
-impl FromStr for ReadingCursor {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (micros, fingerprint) = text.rsplit_once('-').unwrap_or((text, ""));
-        let recorded_at = Timestamp::from_micros(micros.parse()?);
-        Ok(Self { recorded_at, fingerprint: u64::from_str_radix(fingerprint, 16)? })
-    }
-}
-
-impl SqliteArchive {
-    /// `None` where the vehicle is unknown.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn readings(&self, query: &ReadingsQuery) -> Result<Option<ReadingsPage>, ArchiveError> {
+#[async_trait]
+impl ReadingArchive for SqliteArchive {
+    async fn readings(&self, query: &ReadingsQuery) -> Result<Option<ReadingsPage>, ArchiveError> {
         let Some(vehicle) = self.vehicle_number(&query.vehicle_id).await? else { return Ok(None) };
-        let (time, fingerprint) = match (query.after, query.from) {
-            (Some(cursor), from) if from.is_none_or(|from| from <= cursor.recorded_at) => {
-                (cursor.recorded_at.as_micros(), cursor.fingerprint.cast_signed())
-            }
-            (_, Some(from)) => (from.as_micros().saturating_sub(1), i64::MAX),
-            _ => (i64::MIN, i64::MAX),
-        };
-        let before = query.to.map_or(i64::MAX, Timestamp::as_micros);
+        let (time, fingerprint, before) = query.bounds();
         let last_hour = hour_of(Timestamp::from_micros(before.saturating_sub(1)));
         // One row more than asked for says whether there is a next page.
         let select = sqlx::query(AssertSqlSafe(HISTORY.as_str())).bind(vehicle);
         let select = select.bind(hour_of(Timestamp::from_micros(time))).bind(last_hour);
         let select = select.bind(time).bind(fingerprint).bind(before).bind(i64::from(query.limit) + 1);
-        let mut rows = select.fetch_all(&self.0.readers).await.map_err(database_error("read readings"))?;
-        let has_more = rows.len() > query.limit as usize;
-        rows.truncate(query.limit as usize);
+        let rows = select.fetch_all(&self.0.readers).await.map_err(database_error("read readings"))?;
         let model_versions = self.model_versions().await?;
         let reader = RowReader { table: &self.0.table, model_versions: &model_versions };
-        let readings: Vec<Assessment> =
-            rows.iter().map(|row| reader.read(row, &query.vehicle_id)).collect::<Result<_, ArchiveError>>()?;
-        let last = readings.last().filter(|_| has_more).map(|assessment| &assessment.reading);
-        let next = last.map(|last| ReadingCursor { recorded_at: last.recorded_at, fingerprint: last.fingerprint });
-        Ok(Some(ReadingsPage { readings, next }))
+        let read = |row| reader.read(&mut SqliteCells::new(row), &query.vehicle_id);
+        Ok(Some(query.page(rows.iter().map(read).collect::<Result<_, _>>()?)))
     }
 
-    /// Of each vehicle the newest reading that was not ahead of our clock; of equally new ones, the one that came last. In order of
-    /// ids; vehicles without any are left out.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn newest_readings(&self, vehicle_ids: &[VehicleId]) -> Result<Vec<Assessment>, ArchiveError> {
+    async fn newest_readings(&self, vehicle_ids: &[VehicleId]) -> Result<Vec<Assessment>, ArchiveError> {
         let ids = serde_json::to_string(vehicle_ids).expect("ids are JSON");
         let select = sqlx::query(AssertSqlSafe(NEWEST.as_str())).bind(ids).bind(Timing::Future.code());
         let rows = select.fetch_all(&self.0.readers).await.map_err(database_error("find the newest readings"))?;
@@ -98,40 +40,57 @@ impl SqliteArchive {
         let reader = RowReader { table: &self.0.table, model_versions: &model_versions };
         let read = |row: &SqliteRow| {
             let id: String = row.try_get("vehicle_id").map_err(database_error("find the newest readings"))?;
-            reader.read(row, &vehicle_id(&id)?)
+            reader.read(&mut SqliteCells::new(row), &vehicle_id(&id)?)
         };
         rows.iter().map(read).collect()
     }
 
-    /// Ids in their order, behind `after`.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn vehicle_ids(&self, after: Option<&VehicleId>, limit: u32) -> Result<Vec<VehicleId>, ArchiveError> {
+    async fn vehicle_ids(&self, after: Option<&VehicleId>, limit: u32) -> Result<Vec<VehicleId>, ArchiveError> {
         let select = "select vehicle_id from vehicles where vehicle_id > ?1 order by vehicle_id limit ?2";
         let select = sqlx::query_scalar(select).bind(after.map_or("", VehicleId::as_str)).bind(limit);
         let ids: Vec<String> = select.fetch_all(&self.0.readers).await.map_err(database_error("list vehicles"))?;
-        let id =
-            |id: String| VehicleId::new(&id).map_err(|_| ArchiveError::Unreadable { column: "vehicles.vehicle_id", value: id });
-        ids.into_iter().map(id).collect()
+        ids.iter().map(|id| vehicle_id(id)).collect()
     }
 
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn count_vehicles(&self) -> Result<u64, ArchiveError> {
+    async fn count_vehicles(&self) -> Result<u64, ArchiveError> {
         let count = sqlx::query_scalar("select count(*) from vehicles").fetch_one(&self.0.readers).await;
         count.map(i64::unsigned_abs).map_err(database_error("count vehicles"))
     }
 
-    /// Whether questions are answered; what they say is kept apart.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn answers(&self) -> Result<(), ArchiveError> {
-        let answer = sqlx::query("select 1 from vehicles limit 1").fetch_optional(&self.0.readers).await;
-        answer.map(|_row| ()).map_err(database_error("answer"))
+    async fn walk(&self, walk: &mut Walk, limit: u32) -> Result<Vec<Assessment>, ArchiveError> {
+        let select = format!(
+            "select {}, vehicle_id from readings indexed by readings_identity join vehicles on number = vehicle
+            where (recorded_at / 60000000, vehicle, recorded_at, fingerprint) > (?1, ?2, ?3, ?4)
+                and recorded_at / 60000000 <= ?5 / 60000000 and recorded_at > ?6 and recorded_at < ?5
+            order by recorded_at / 60000000, vehicle, recorded_at, fingerprint limit ?7",
+            *SELECT_LIST
+        );
+        let select = sqlx::query(AssertSqlSafe(select)).bind(walk.minute).bind(walk.vehicle).bind(walk.recorded_at);
+        let select = select.bind(walk.fingerprint).bind(walk.to).bind(walk.after).bind(limit);
+        let rows = select.fetch_all(&self.0.readers).await.map_err(database_error("walk through readings"))?;
+        let model_versions = self.model_versions().await?;
+        let reader = RowReader { table: &self.0.table, model_versions: &model_versions };
+        let mut ids: HashMap<String, VehicleId> = HashMap::new();
+        let mut readings = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id: &str = row.try_get("vehicle_id").map_err(database_error("walk through readings"))?;
+            if !ids.contains_key(id) {
+                let unreadable = |_| ArchiveError::Unreadable { column: "vehicles.vehicle_id", value: id.to_owned() };
+                ids.insert(id.to_owned(), VehicleId::new(id).map_err(unreadable)?);
+            }
+            readings.push(reader.read(&mut SqliteCells::new(row), &ids[id])?);
+        }
+        if let (Some(row), Some(last)) = (rows.last(), readings.last()) {
+            let recorded_at = last.reading.recorded_at.as_micros();
+            walk.minute = recorded_at.div_euclid(MICROS_PER_MINUTE);
+            walk.vehicle = row.try_get("vehicle").map_err(database_error("walk through readings"))?;
+            (walk.recorded_at, walk.fingerprint) = (recorded_at, last.reading.fingerprint.cast_signed());
+        }
+        Ok(readings)
     }
+}
 
+impl SqliteArchive {
     pub(super) async fn vehicle_number(&self, vehicle_id: &VehicleId) -> Result<Option<i64>, ArchiveError> {
         let select = sqlx::query_scalar("select number from vehicles where vehicle_id = ?1").bind(vehicle_id.as_str());
         select.fetch_optional(&self.0.readers).await.map_err(database_error("find a vehicle"))

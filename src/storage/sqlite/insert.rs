@@ -6,8 +6,9 @@ use std::sync::Arc;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe};
 
-use super::columns::{ColumnSet, RowBinder};
+use super::bind::RowBinder;
 use crate::domain::Assessment;
+use crate::storage::columns::{ColumnSet, StickyColumns};
 use crate::storage::error::{ArchiveError, database_error};
 
 /// Rows of one statement: the largest that fits is taken again and again, so that few statements have to be prepared and kept.
@@ -16,27 +17,15 @@ const ROWS: [usize; 5] = [512, 128, 32, 8, 1];
 const MAX_VARIABLES: usize = 32_766;
 /// Texts that are kept; beyond it all are forgotten and written again.
 const MAX_TEXTS: usize = 256;
-/// A column that some batch needed is bound for this many further ones, so that a rare value does not cost every batch new statements.
-const BATCHES_PER_COLUMN_SET: u32 = 256;
 
 #[derive(Debug, Default)]
 pub struct Statements {
     texts: HashMap<(ColumnSet, usize), Arc<str>>,
-    columns: ColumnSet,
-    batches: u32,
+    /// What to bind.
+    pub columns: StickyColumns,
 }
 
 impl Statements {
-    /// The columns to bind for a batch that needs `needed`.
-    pub fn columns(&mut self, needed: ColumnSet) -> ColumnSet {
-        self.batches += 1;
-        if self.batches > BATCHES_PER_COLUMN_SET {
-            (self.batches, self.columns) = (0, ColumnSet::default());
-        }
-        self.columns = self.columns.union(needed);
-        self.columns
-    }
-
     /// Inserts all rows whose identity is new, and returns their number.
     ///
     /// # Errors

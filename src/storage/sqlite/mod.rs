@@ -5,26 +5,24 @@
 
 mod alert_questions;
 mod alerts;
-mod columns;
+mod bind;
+mod cells;
 mod configurations;
 mod history;
 mod insert;
 mod known;
 mod quarantine;
-#[cfg(test)]
-mod quarantine_tests;
 mod retention;
-mod row;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vehicle_records;
-mod walk;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -32,18 +30,12 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use tokio::sync::Mutex;
 
-use self::columns::Codes;
+use self::bind::Codes;
 use self::insert::Statements;
 use self::known::Known;
-use super::error::ArchiveError;
-use crate::domain::SignalTable;
-
-pub use self::alert_questions::{AlertCursor, AlertHistory, AlertsPage, AlertsQuery};
-pub use self::configurations::StoredConfiguration;
-pub use self::history::{ReadingCursor, ReadingsPage, ReadingsQuery};
-pub use self::quarantine::{ExportedPayload, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
-pub use self::store::{ArchiveRecord, Stored};
-pub use self::walk::Walk;
+use super::archive::{Archive, ArchiveRecord, Stored};
+use super::error::{ArchiveError, database_error};
+use crate::domain::{SignalTable, Timestamp};
 
 /// In order; a released one never changes.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -91,18 +83,6 @@ struct Memory {
     quarantine: quarantine::Kept,
 }
 
-/// The file that `url` names; empty: `archive.sqlite` in the data folder.
-///
-/// # Errors
-/// Where it is no `sqlite://FILE`.
-pub fn file_of(url: &str, data: &Path) -> Result<PathBuf, ArchiveError> {
-    match url.strip_prefix("sqlite://") {
-        Some(file) if !file.is_empty() => Ok(PathBuf::from(file)),
-        None if url.is_empty() => Ok(data.join("archive.sqlite")),
-        _ => Err(ArchiveError::Address { url: url.to_owned() }),
-    }
-}
-
 impl SqliteArchive {
     /// Opens or makes the file, and brings its schema up to date.
     ///
@@ -143,15 +123,41 @@ impl SqliteArchive {
         };
         Ok(Self(Arc::new(Inner { table, codes: Codes::default(), readers, writer, memory: Mutex::new(memory) })))
     }
+}
 
-    /// Makes the archive fail in a test.
-    #[cfg(test)]
-    pub(crate) async fn run_sql(&self, statement: &'static str) {
-        sqlx::query(statement).execute(&self.0.writer).await.unwrap();
+#[async_trait]
+impl Archive for SqliteArchive {
+    async fn store(&self, records: &[ArchiveRecord]) -> Result<Stored, ArchiveError> {
+        self.store_records(records).await
     }
 
-    /// Lets running calls end, then closes the file.
-    pub async fn close(&self) {
+    /// A file grows by itself.
+    async fn prepare(&self, _now: Timestamp) -> Result<(), ArchiveError> {
+        Ok(())
+    }
+
+    async fn forget_readings(&self, oldest: Timestamp, limit: u32) -> Result<u64, ArchiveError> {
+        self.delete_readings(oldest, limit).await
+    }
+
+    async fn forget_times(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
+        self.delete_hours(oldest).await
+    }
+
+    async fn forget_quarantined(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
+        self.delete_quarantined(oldest).await
+    }
+
+    async fn forget_alerts(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
+        self.delete_alerts(oldest).await
+    }
+
+    async fn answers(&self) -> Result<(), ArchiveError> {
+        let answer = sqlx::query("select 1 from vehicles limit 1").fetch_optional(&self.0.readers).await;
+        answer.map(|_row| ()).map_err(database_error("answer"))
+    }
+
+    async fn close(&self) {
         self.0.readers.close().await;
         self.0.writer.close().await;
     }
@@ -162,5 +168,5 @@ async fn migrate(path: &Path, writer: &SqlitePool) -> Result<(), ArchiveError> {
         .iter()
         .map(|(version, name, sql)| Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false));
     let migrator = Migrator::with_migrations(migrations.collect());
-    migrator.run(writer).await.map_err(|source| ArchiveError::Migration { path: path.to_owned(), source })
+    migrator.run(writer).await.map_err(|source| ArchiveError::Migration { name: path.display().to_string(), source })
 }

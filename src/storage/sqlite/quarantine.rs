@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 use super::SqliteArchive;
-use super::store::Refused;
 use crate::domain::{Quarantined, Reason, Source, Timestamp};
+use crate::storage::archive::Refused;
 use crate::storage::error::{ArchiveError, database_error};
+use crate::storage::quarantine::{
+    ExportedPayload, MAX_MESSAGES, MAX_PAYLOAD_BYTES, QuarantineArchive, QuarantineCursor, QuarantinePage, QuarantineQuery,
+    QuarantinedMessage,
+};
 
-/// When full, the oldest messages make room: an operator looks for what is wrong now.
-const MAX_MESSAGES: i64 = 100_000;
-const MAX_PAYLOAD_BYTES: i64 = 256 << 20;
 /// Oldest messages that are looked at together when room is needed.
 const ROOM_STEP: i64 = 1_000;
 
@@ -105,45 +107,9 @@ fn length(payload: &[u8]) -> i64 {
     i64::try_from(payload.len()).expect("at most 64 KiB are kept")
 }
 
-/// Which messages to list, newest first.
-#[derive(Debug, Clone, Default)]
-pub struct QuarantineQuery {
-    pub reason: Option<Reason>,
-    /// Goes on behind this one.
-    pub after: Option<QuarantineCursor>,
-    pub limit: u32,
-}
-
-/// The id of the last message of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuarantineCursor(pub i64);
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct QuarantinePage {
-    pub messages: Vec<QuarantinedMessage>,
-    pub next: Option<QuarantineCursor>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct QuarantinedMessage {
-    pub id: i64,
-    /// When it was taken in after all.
-    pub replayed_at: Option<Timestamp>,
-    pub message: Quarantined,
-}
-
-/// What was kept of one message, byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExportedPayload {
-    pub payload: Vec<u8>,
-    /// Whether that is all that came.
-    pub is_whole: bool,
-}
-
-impl SqliteArchive {
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn quarantine(&self, query: &QuarantineQuery) -> Result<QuarantinePage, ArchiveError> {
+#[async_trait]
+impl QuarantineArchive for SqliteArchive {
+    async fn quarantine(&self, query: &QuarantineQuery) -> Result<QuarantinePage, ArchiveError> {
         let select = if query.reason.is_some() { LIST_BY_REASON } else { LIST };
         let before = query.after.map_or(i64::MAX, |cursor| cursor.0);
         let mut select = sqlx::query_as(select).bind(before).bind(i64::from(query.limit) + 1);
@@ -151,19 +117,11 @@ impl SqliteArchive {
             select = select.bind(reason.code());
         }
         let rows: Vec<Columns> = select.fetch_all(&self.0.readers).await.map_err(database_error("list quarantined messages"))?;
-        let mut messages: Vec<_> = rows.into_iter().map(message).collect::<Result<_, ArchiveError>>()?;
-        let has_more = messages.len() > query.limit as usize;
-        messages.truncate(query.limit as usize);
-        let next = messages.last().filter(|_| has_more).map(|last| QuarantineCursor(last.id));
-        Ok(QuarantinePage { messages, next })
+        let messages: Vec<_> = rows.into_iter().map(message).collect::<Result<_, ArchiveError>>()?;
+        Ok(query.page(messages))
     }
 
-    /// Messages to be decoded again, oldest first, behind `query.after`. Taking one in twice does no harm: its readings are duplicates
-    /// then. So mark it only once its readings are durable.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn replayable(&self, query: &QuarantineQuery) -> Result<QuarantinePage, ArchiveError> {
+    async fn replayable(&self, query: &QuarantineQuery) -> Result<QuarantinePage, ArchiveError> {
         let select = sqlx::query_as(REPLAYABLE).bind(query.after.map_or(0, |cursor| cursor.0)).bind(i64::from(query.limit));
         let select = select.bind(query.reason.map(Reason::code));
         let rows: Vec<Columns> = select.fetch_all(&self.0.readers).await.map_err(database_error("list what can be replayed"))?;
@@ -173,30 +131,20 @@ impl SqliteArchive {
         Ok(QuarantinePage { messages, next })
     }
 
-    /// Those of `ids` that are kept, in their order.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn quarantined_messages(&self, ids: &[i64]) -> Result<Vec<QuarantinedMessage>, ArchiveError> {
+    async fn quarantined_messages(&self, ids: &[i64]) -> Result<Vec<QuarantinedMessage>, ArchiveError> {
         let ids = serde_json::to_string(ids).expect("numbers are JSON");
         let select = sqlx::query_as(BY_ID).bind(ids).fetch_all(&self.0.readers).await;
         let rows: Vec<Columns> = select.map_err(database_error("read quarantined messages"))?;
         rows.into_iter().map(message).collect()
     }
 
-    /// Messages of a reason that were not kept whole, so that nobody can take them in any more.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn count_not_whole(&self, reason: Reason) -> Result<u64, ArchiveError> {
+    async fn count_not_whole(&self, reason: Reason) -> Result<u64, ArchiveError> {
         let select = "select count(*) from quarantine where reason = ?1 and kept_bytes <> payload_bytes";
         let count = sqlx::query_scalar(select).bind(reason.code()).fetch_one(&self.0.readers).await;
         count.map(i64::unsigned_abs).map_err(database_error("count quarantined messages"))
     }
 
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn mark_replayed(&self, ids: &[i64], at: Timestamp) -> Result<(), ArchiveError> {
+    async fn mark_replayed(&self, ids: &[i64], at: Timestamp) -> Result<(), ArchiveError> {
         let _one_writer = self.0.memory.lock().await;
         let ids = serde_json::to_string(ids).expect("numbers are JSON");
         let mark = "update quarantine set replayed_at = ?1 where id in (select value from json_each(?2))";
@@ -204,22 +152,14 @@ impl SqliteArchive {
         mark.map(|_done| ()).map_err(database_error("mark what was replayed"))
     }
 
-    /// All that were ever refused, by reason.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn quarantine_counts(&self) -> Result<Vec<(String, u64)>, ArchiveError> {
+    async fn quarantine_counts(&self) -> Result<Vec<(String, u64)>, ArchiveError> {
         let select = sqlx::query_as("select reason, messages from quarantine_counts order by reason");
         let counts: Result<Vec<(String, i64)>, _> = select.fetch_all(&self.0.readers).await;
         let counts = counts.map_err(database_error("count quarantined messages"))?;
         Ok(counts.into_iter().map(|(reason, messages)| (reason, messages.unsigned_abs())).collect())
     }
 
-    /// `None` where there is no such message, or no more.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn quarantined_payload(&self, id: i64) -> Result<Option<ExportedPayload>, ArchiveError> {
+    async fn quarantined_payload(&self, id: i64) -> Result<Option<ExportedPayload>, ArchiveError> {
         let select = sqlx::query_as("select payload, payload_bytes from quarantine where id = ?1").bind(id);
         let found: Result<Option<(Vec<u8>, i64)>, _> = select.fetch_optional(&self.0.readers).await;
         let found = found.map_err(database_error("read a quarantined message"))?;

@@ -2,18 +2,15 @@
 
 use sqlx::Acquire;
 
-use super::SqliteArchive;
 use super::known::hour_of;
 use super::quarantine::Kept;
+use super::{SqliteArchive, alerts};
 use crate::domain::Timestamp;
 use crate::storage::error::{ArchiveError, database_error};
 
 impl SqliteArchive {
     /// Deletes up to `limit` of the oldest readings recorded before `oldest`, and returns how many; 0: there are no more.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn forget_readings(&self, oldest: Timestamp, limit: u32) -> Result<u64, ArchiveError> {
+    pub(super) async fn delete_readings(&self, oldest: Timestamp, limit: u32) -> Result<u64, ArchiveError> {
         let _one_writer = self.0.memory.lock().await;
         let delete = "delete from readings where rowid in (
             select rowid from readings indexed by readings_identity
@@ -24,10 +21,7 @@ impl SqliteArchive {
     }
 
     /// Deletes the hours before `oldest`, whose readings are gone.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn forget_hours(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
+    pub(super) async fn delete_hours(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
         let mut after = 0;
         loop {
             let mut memory = self.0.memory.lock().await;
@@ -50,10 +44,7 @@ impl SqliteArchive {
     }
 
     /// Deletes messages that were received before `oldest`; they stay counted.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn forget_quarantined(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
+    pub(super) async fn delete_quarantined(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
         let mut memory = self.0.memory.lock().await;
         let delete = sqlx::query("delete from quarantine where received_at < ?1").bind(oldest.as_micros());
         let deleted = delete.execute(&self.0.writer).await.map_err(database_error("delete old quarantined messages"))?;
@@ -61,5 +52,11 @@ impl SqliteArchive {
             memory.quarantine = Kept::count(&self.0.writer).await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn delete_alerts(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
+        let _one_writer = self.0.memory.lock().await;
+        let mut connection = self.0.writer.acquire().await.map_err(database_error("reach its file"))?;
+        alerts::forget(&mut connection, oldest).await
     }
 }

@@ -1,19 +1,16 @@
 //! What people say about vehicles, as rows. Keeps nothing in memory: `storage::VehicleRegister`.
 
+use async_trait::async_trait;
 use sqlx::Acquire;
 
 use super::SqliteArchive;
-use crate::domain::{Class, Label, Timestamp, VehicleId, VehicleRecord, VehicleRecordError};
+use crate::domain::{Label, Timestamp, VehicleId, VehicleRecord};
 use crate::storage::error::{ArchiveError, database_error};
+use crate::storage::vehicle_records::{self, VehicleArchive};
 
-type Columns = (String, String, Option<String>, Option<String>, Option<f64>, Option<f64>, Option<String>);
-
-impl SqliteArchive {
-    /// Registers all of them or, with an error, none. A record that was there is replaced.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn put_vehicles(&self, records: &[(VehicleId, VehicleRecord)], at: Timestamp) -> Result<(), ArchiveError> {
+#[async_trait]
+impl VehicleArchive for SqliteArchive {
+    async fn put_vehicles(&self, records: &[(VehicleId, VehicleRecord)], at: Timestamp) -> Result<(), ArchiveError> {
         let put = "insert into vehicles
                 (vehicle_id, slot, registered_at, class, powertrain, vehicle_groups, tank_l, battery_kwh, make)
             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
@@ -39,36 +36,11 @@ impl SqliteArchive {
         transaction.commit().await.map_err(database_error("commit"))
     }
 
-    /// All vehicles that somebody registered.
-    ///
-    /// # Errors
-    /// Where the archive does not answer.
-    pub async fn registered_vehicles(&self) -> Result<Vec<(VehicleId, VehicleRecord)>, ArchiveError> {
+    async fn registered_vehicles(&self) -> Result<Vec<(VehicleId, VehicleRecord)>, ArchiveError> {
         let select = "select vehicle_id, class, powertrain, vehicle_groups, tank_l, battery_kwh, make
             from vehicles where registered_at is not null";
-        let rows: Vec<Columns> =
+        let rows: Vec<vehicle_records::Columns> =
             sqlx::query_as(select).fetch_all(&self.0.readers).await.map_err(database_error("list registered vehicles"))?;
-        rows.into_iter().map(record).collect()
+        rows.into_iter().map(vehicle_records::record).collect()
     }
-}
-
-fn record(
-    (id, class, powertrain, groups, tank_l, battery_kwh, make): Columns,
-) -> Result<(VehicleId, VehicleRecord), ArchiveError> {
-    let label = |column, text: &str| Label::new(text).map_err(|error: VehicleRecordError| unreadable(column, &error));
-    let id = VehicleId::new(&id).map_err(|error| unreadable("vehicles.vehicle_id", &error))?;
-    let groups = groups.map(|groups| serde_json::from_str(&groups)).transpose();
-    let record = VehicleRecord {
-        class: Class::new(label("vehicles.class", &class)?),
-        powertrain: powertrain.map(|powertrain| label("vehicles.powertrain", &powertrain)).transpose()?,
-        groups: groups.map_err(|error| unreadable("vehicles.vehicle_groups", &error))?.unwrap_or_default(),
-        tank_l,
-        battery_kwh,
-        make,
-    };
-    Ok((id, record))
-}
-
-fn unreadable(column: &'static str, error: &dyn std::fmt::Display) -> ArchiveError {
-    ArchiveError::Unreadable { column, value: error.to_string() }
 }

@@ -23,6 +23,8 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(30);
 pub struct Site {
     folder: TempDir,
     service: Option<Service>,
+    /// A settings file, where it has any.
+    settings: Option<PathBuf>,
 }
 
 impl Site {
@@ -34,7 +36,17 @@ impl Site {
     }
 
     pub fn stopped() -> Self {
-        Self { folder: tempfile::tempdir().expect("the system has room for temporary files"), service: None }
+        Self { folder: tempfile::tempdir().expect("the system has room for temporary files"), service: None, settings: None }
+    }
+
+    /// With the service running on these.
+    pub fn with_settings(text: &str) -> Self {
+        let mut site = Self::stopped();
+        let file = site.path().join("odograph.toml");
+        std::fs::write(&file, text).unwrap();
+        site.settings = Some(file);
+        site.restart();
+        site
     }
 
     pub fn data(&self) -> PathBuf {
@@ -52,7 +64,9 @@ impl Site {
 
     pub fn restart_with(&mut self, arguments: &[&str]) {
         assert!(self.service.is_none(), "it runs already");
-        match self.try_start(arguments) {
+        let settings = self.settings.as_ref().map(|file| ["--config", file.to_str().expect("a folder of our own")]);
+        let arguments = [settings.as_ref().map_or(&[][..], |settings| settings), arguments].concat();
+        match self.try_start(&arguments) {
             Ok(service) => self.service = Some(service),
             Err(error) => panic!("{error}"),
         }

@@ -12,7 +12,7 @@ use generated::{
     ValueInfoProto,
 };
 
-#[allow(clippy::all, clippy::pedantic, rustdoc::all, reason = "generated from proto/onnx.proto")]
+#[expect(clippy::pedantic, clippy::enum_variant_names, reason = "generated from proto/onnx.proto")]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
 }

@@ -1,32 +1,18 @@
-//! Refused messages against real files: kept once, counted for ever, replayed once.
+//! Refused messages: kept once, counted for ever, replayed once.
 
-use super::quarantine::{self, QuarantineQuery};
-use super::tests::{MIDNIGHT, an_archive, open};
-use super::{ArchiveRecord, Stored};
-use crate::domain::{Quarantined, Reason, Slot, Source, Timestamp};
+use super::Site;
+use super::fixtures::{MIDNIGHT, a_refused_message};
+use crate::domain::{Reason, Source, Timestamp};
+use crate::storage::{QuarantineQuery, Stored};
 use crate::wire::record::Record;
 
-fn a_refused_message(arrival: u64, payload: &'static [u8]) -> ArchiveRecord {
-    let message = Quarantined {
-        received_at: Timestamp::from_micros(MIDNIGHT),
-        source: Source::Mqtt,
-        vehicle_id: "truck 7".into(),
-        reason: Reason::JsonSyntax,
-        detail: "line 1".into(),
-        payload: payload.into(),
-        payload_bytes: payload.len() as u64,
-        index: 3,
-    };
-    ArchiveRecord { slot: Slot::of("truck 7"), arrival, record: Record::Quarantined(Box::new(message)) }
-}
-
-#[tokio::test]
-async fn refused_messages_are_kept_once_counted_exactly_and_exported_whole() {
-    let (folder, archive) = an_archive().await;
+pub(crate) async fn refused_messages_are_kept_once_counted_exactly_and_exported_whole<S: Site>() {
+    let site = S::new().await;
+    let archive = site.open().await;
     let batch = [a_refused_message(5, b"{\"a\":"), a_refused_message(6, b"\xff\x00")];
     assert_eq!(archive.store(&batch).await.unwrap(), Stored { readings: 0, quarantined: 2, alert_events: 0, duplicates: 0 });
     archive.close().await;
-    let archive = open(&folder).await;
+    let archive = site.open().await;
     assert_eq!(archive.store(&batch).await.unwrap().duplicates, 2, "the journal brings them again");
     assert_eq!(archive.quarantine_counts().await.unwrap(), [("json_syntax".to_owned(), 2)]);
     let query = QuarantineQuery { limit: 1, ..QuarantineQuery::default() };
@@ -41,9 +27,9 @@ async fn refused_messages_are_kept_once_counted_exactly_and_exported_whole() {
     assert!(archive.quarantine(&other).await.unwrap().messages.is_empty());
 }
 
-#[tokio::test]
-async fn refused_messages_are_forgotten_too_and_stay_counted() {
-    let (_folder, archive) = an_archive().await;
+pub(crate) async fn refused_messages_are_forgotten_too_and_stay_counted<S: Site>() {
+    let site = S::new().await;
+    let archive = site.open().await;
     archive.store(&[a_refused_message(5, b"{")]).await.unwrap();
     archive.forget_quarantined(Timestamp::from_micros(MIDNIGHT)).await.unwrap();
     let query = QuarantineQuery { limit: 9, ..QuarantineQuery::default() };
@@ -51,12 +37,11 @@ async fn refused_messages_are_forgotten_too_and_stay_counted() {
     archive.forget_quarantined(Timestamp::from_micros(MIDNIGHT + 1)).await.unwrap();
     assert_eq!(archive.quarantine(&query).await.unwrap().messages, []);
     assert_eq!(archive.quarantine_counts().await.unwrap(), [("json_syntax".to_owned(), 1)]);
-    assert_eq!(archive.0.memory.lock().await.quarantine, quarantine::Kept::count(&archive.0.writer).await.unwrap());
 }
 
-#[tokio::test]
-async fn what_was_kept_whole_is_replayed_once_oldest_first() {
-    let (_folder, archive) = an_archive().await;
+pub(crate) async fn what_was_kept_whole_is_replayed_once_oldest_first<S: Site>() {
+    let site = S::new().await;
+    let archive = site.open().await;
     let mut cut = a_refused_message(2, b"{");
     let mut lost = a_refused_message(3, b"{");
     for (record, change) in [(&mut cut, true), (&mut lost, false)] {
