@@ -104,3 +104,58 @@ impl Dispatcher {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Slot;
+    use crate::journal::{Batch, Journal};
+    use crate::settings;
+    use crate::tasks::Tasks;
+    use crate::wire::alert::tests::a_full_alert_event;
+    use crate::wire::alert_json::event_id;
+    use crate::wire::record::RecordEncoder;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_the_outbox_does_not_take_stays_in_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings::Journal { segment: settings::ByteSize::from_kib(256), max: settings::ByteSize::from_mib(16) };
+        let tasks = Tasks::default();
+        let (journal, recovery) = Journal::open(folder.path(), &settings, &tasks).unwrap();
+        drop(recovery);
+        let event = a_full_alert_event();
+        let file = folder.path().join("alerts.sqlite");
+        let dispatcher = |journal: &Journal, outbox| Dispatcher {
+            reader: journal.reader(CURSOR).unwrap(),
+            durable: journal.durable(),
+            table: Arc::default(),
+            outbox,
+            arrived: watch::channel(()).0,
+            runtime: Handle::current(),
+        };
+        let outbox = Outbox::open(&file).await.unwrap();
+        outbox.close().await;
+        let mut refused = dispatcher(&journal, outbox);
+        let mut batch = Batch::new();
+        batch.push(Slot::of("truck-7"), 1, |out| RecordEncoder::alert_event(&event, out));
+        journal.submit(batch).unwrap();
+        tokio::task::block_in_place(|| {
+            assert_eq!(refused.reader.wait_for_more(WAIT_AFTER_ERROR), More::Ready);
+            let (mut events, mut long_ago) = (Vec::new(), Instant::now().checked_sub(COMMIT_EVERY).unwrap());
+            for _attempt in 0..2 {
+                assert!(matches!(refused.step(More::Ready, &mut events, &mut long_ago), Err(DispatchError::Outbox(_))));
+            }
+        });
+        drop((refused, journal));
+        tasks.finished().await.unwrap();
+
+        let (journal, recovery) = Journal::open(folder.path(), &settings, &tasks).unwrap();
+        drop(recovery);
+        let outbox = Outbox::open(&file).await.unwrap();
+        let again = dispatcher(&journal, outbox.clone());
+        drop(journal);
+        tokio::task::block_in_place(|| again.run());
+        let waiting = outbox.oldest(10).await.unwrap();
+        assert_eq!(waiting.iter().map(|each| &each.id).collect::<Vec<_>>(), [&event_id(&event)]);
+    }
+}

@@ -87,6 +87,8 @@ impl RedisStream {
             let events = self.outbox.oldest(BATCH_MAX).await?;
             let Some(last) = events.last() else { return Ok(()) };
             let mut pipeline = redis::pipe();
+            // All or none: what a full Redis took of a batch would be sent again with every attempt. One key, so a cluster takes it too.
+            pipeline.atomic();
             for each in &events {
                 let add = pipeline.cmd("XADD").arg(STREAM).arg("MAXLEN").arg("~").arg(STREAM_MAX_EVENTS).arg("*");
                 add.arg("id").arg(&each.id).arg("event").arg(&each.event).ignore();
