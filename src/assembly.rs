@@ -1,6 +1,7 @@
 //! Builds the line from its end to its source, runs it, and takes it down the other way round: the only file that knows all parts.
 
 mod models;
+mod redis_parts;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -14,12 +15,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
-use crate::alerts::dispatcher::{self, Dispatcher};
-use crate::alerts::outbox::Outbox;
-use crate::alerts::redis_stream::RedisStream;
-use crate::alerts::watcher;
+use crate::alerts::{dispatcher, watcher};
 use crate::analytics::blueprint::{Blueprint, Records};
 use crate::analytics::checks::Checks;
 use crate::analytics::fences::FenceSet;
@@ -32,8 +29,7 @@ use crate::domain::{Assessment, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
-use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader};
-use crate::live::mirror::{self, Mirror};
+use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader, Recovery};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
 use crate::simulator::roads::Roads;
@@ -66,14 +62,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     crate::metrics::describe();
     let tasks = Tasks::default();
     let table = Arc::new(settings::signal_table(&settings.signals));
-    std::fs::create_dir_all(&settings.data)
-        .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
-
-    if settings.live.url.redis().is_none() {
-        dispatcher::forget(&settings.data.join("journal")).context("cannot remove the cursor of the alert queue")?;
-    }
-    let (journal, recovery) =
-        tokio::task::block_in_place(|| Journal::open(&settings.data.join("journal"), &settings.journal, &tasks))?;
+    let (journal, recovery) = open_journal(&settings, &tasks)?;
     let monitor = journal.monitor();
     let archive = storage::open(ArchiveAddress::read(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
     let (register, knows_vehicles) = register(&archive, &settings.ingest).await?;
@@ -84,7 +73,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let alert_feed = Arc::new(AlertFeed::new(crate::clock::now().as_micros().unsigned_abs()));
     let watched = WatchedAlerts { open: Arc::clone(&open_alerts), feed: Arc::clone(&alert_feed), live: Arc::clone(&live) };
     let degraded = match settings.live.url.redis() {
-        Some(url) => start_redis(url, &journal, &live, &table, &settings, &tasks).await?,
+        Some(url) => redis_parts::start(url, &journal, &live, &table, &settings, &tasks).await?,
         None => Vec::new(),
     };
     let changes = journal.reader(watcher::CURSOR)?;
@@ -142,7 +131,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
         address: http,
         tasks: tasks.clone(),
         ready: readiness(monitor, archive_health),
-        degraded: Box::new(move || degraded.iter().filter_map(RedisPart::problem).collect()),
+        degraded: Box::new(move || degraded.iter().filter_map(redis_parts::RedisPart::problem).collect()),
         metrics: Box::new({
             let recorder = recorder.clone();
             move || recorder.render()
@@ -175,6 +164,16 @@ fn install_recorder() -> anyhow::Result<PrometheusHandle> {
     // As buckets they are exact over any span; a summary would forget, and hold what happened before.
     let batches = Matcher::Full(crate::metrics::LANE_BATCH_READINGS.to_owned());
     Ok(PrometheusBuilder::new().set_buckets_for_metric(batches, BATCH_BUCKETS)?.install_recorder()?)
+}
+
+fn open_journal(settings: &Settings, tasks: &Tasks) -> anyhow::Result<(Journal, Recovery)> {
+    let folder = settings.data.join("journal");
+    std::fs::create_dir_all(&settings.data)
+        .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
+    if settings.live.url.redis().is_none() {
+        dispatcher::forget(&folder).context("cannot remove the cursor of the alert queue")?;
+    }
+    Ok(tokio::task::block_in_place(|| Journal::open(&folder, &settings.journal, tasks))?)
 }
 
 /// And whether it is filled: with the archive away it can do without, unless only those in it may send.
@@ -263,68 +262,6 @@ fn start_archive_writer(
         Ok(())
     })?;
     Ok(health)
-}
-
-/// A part that needs Redis, and why it cannot reach it at present. Nothing waits for it, so the process is ready all the same.
-struct RedisPart {
-    part: &'static str,
-    consequence: &'static str,
-    problem: watch::Receiver<Option<String>>,
-}
-
-impl RedisPart {
-    fn problem(&self) -> Option<Reason> {
-        let problem = self.problem.borrow().as_ref().map(|problem| format!("{problem}: {}", self.consequence))?;
-        Some(Reason { part: self.part, problem })
-    }
-}
-
-/// The mirror of live state, and the alert queue with its outbox.
-async fn start_redis(
-    url: &str,
-    journal: &Journal,
-    live: &Arc<LiveState>,
-    table: &Arc<SignalTable>,
-    settings: &Settings,
-    tasks: &Tasks,
-) -> anyhow::Result<Vec<RedisPart>> {
-    let client = mirror::client(url).context("the address in `live.url` is not understood")?;
-    let (live_sender, live_problem) = watch::channel(None);
-    let mirror = Mirror {
-        live: Arc::clone(live),
-        table: Arc::clone(table),
-        client: client.clone(),
-        problem: live_sender,
-        stop: tasks.stop(),
-    };
-    tasks.spawn("live mirror", async move {
-        mirror.run().await;
-        Ok(())
-    });
-    let outbox = Outbox::open(&settings.data.join("alerts.sqlite")).await?;
-    let (arrived_sender, arrived) = watch::channel(());
-    let (queue_sender, queue_problem) = watch::channel(None);
-    let dispatcher = Dispatcher {
-        reader: journal.reader(dispatcher::CURSOR)?,
-        durable: journal.durable(),
-        table: Arc::clone(table),
-        outbox: outbox.clone(),
-        arrived: arrived_sender,
-        runtime: Handle::current(),
-    };
-    tasks.spawn_thread("alert dispatcher", move || {
-        dispatcher.run();
-        Ok(())
-    })?;
-    tasks.spawn("alert queue", async move {
-        RedisStream { outbox: outbox.clone(), client, arrived, problem: queue_sender }.run().await;
-        outbox.close().await;
-        Ok(())
-    });
-    Ok(vec![
-        RedisPart { part: "live mirror", consequence: "other processes see old states", problem: live_problem },
-        RedisPart { part: "alert queue", consequence: "changes of alerts wait on disk", problem: queue_problem },
-    ])
 }
 
 /// Who hears of an alert, in this order: a follower who hears of a change finds it in the open alerts.

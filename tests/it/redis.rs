@@ -29,6 +29,8 @@ const VEHICLES: u64 = 20;
 const ROUNDS: u32 = 4;
 
 type Fields = BTreeMap<String, String>;
+/// By their numbers in the stream.
+type Entries = Vec<(String, Fields)>;
 
 fn start_with(site: &mut Site, redis: &Redis) {
     site.restart_with(&["--config", redis.settings_file().to_str().unwrap()]);
@@ -115,8 +117,8 @@ fn live_state_is_rebuilt_within_thirty_seconds_of_a_flush_a_stop_and_a_kill_and_
 }
 
 #[test]
-fn a_silent_fleet_is_rebuilt_after_a_flush_and_a_follower_hears_every_vehicle() {
-    let redis = Redis::start(Keeps::Nothing);
+fn a_silent_fleet_is_rebuilt_after_a_flush_and_in_an_empty_redis_and_a_follower_hears_every_vehicle() {
+    let mut redis = Redis::start(Keeps::Nothing);
     let mut site = Site::stopped();
     start_with(&mut site, &redis);
     let fleet = Fleet::new("silent", VEHICLES, seed());
@@ -138,6 +140,10 @@ fn a_silent_fleet_is_rebuilt_after_a_flush_and_a_follower_hears_every_vehicle() 
     hear_all();
     let is_there = |connection: &mut Connection| fleet.ids().all(|id| mirrored(connection, id).is_some());
     wait_for("all vehicles", REBUILT_WITHIN, || is_there(&mut connection).then_some(()));
+    redis.kill();
+    redis.restart();
+    let mut connection = redis.connect();
+    wait_for("all vehicles in an empty Redis", REBUILT_WITHIN, || is_there(&mut connection).then_some(()));
     assert!(site.stop().success());
 }
 
@@ -172,7 +178,7 @@ fn changes(site: &Site) -> BTreeSet<String> {
     alerts.into_iter().flat_map(of_alert).collect()
 }
 
-fn stream(connection: &mut Connection) -> Vec<(String, Fields)> {
+fn stream(connection: &mut Connection) -> Entries {
     redis::cmd("XRANGE").arg("odograph:alerts").arg("-").arg("+").query(connection).unwrap()
 }
 
@@ -198,7 +204,13 @@ fn every_change_of_an_alert_is_in_the_stream_over_deaths_of_redis_and_of_the_ser
             redis.restart();
         }
     }
-    let vehicles = (ROUNDS * 2 + ROUNDS / 2) as usize;
+    // And once without a death of the service, which would read the journal again.
+    wait_for("a queue", NOTICED_WITHIN, || degraded(&site).is_empty().then_some(()));
+    redis.kill();
+    overheat(&site, "down-last");
+    wait_for("a degraded queue", NOTICED_WITHIN, || degraded(&site).contains(&"alert queue".to_owned()).then_some(()));
+    redis.restart();
+    let vehicles = (ROUNDS * 2 + ROUNDS / 2 + 1) as usize;
     wait_for("all alerts", SHOWN_WITHIN, || (overheating(&site).len() == vehicles).then_some(()));
     let mut connection = redis.connect();
     let ids = |connection: &mut Connection| stream(connection).into_iter().map(|(_, fields)| fields["id"].clone());
@@ -240,10 +252,10 @@ fn a_consumer_group_takes_over_what_a_dead_reader_held_and_every_change_is_handl
         let vehicles: BTreeSet<_> = entries.iter().map(|(_, fields)| vehicle_of(&fields["event"])).collect();
         (vehicles.len() == 4).then_some(entries)
     });
-    let read = |connection: &mut Connection, consumer: &str, count: u32| -> Vec<(String, Fields)> {
+    let read = |connection: &mut Connection, consumer: &str, count: u32| -> Entries {
         let mut read = redis::cmd("XREADGROUP");
         read.arg("GROUP").arg("pagers").arg(consumer).arg("COUNT").arg(count).arg("STREAMS").arg("odograph:alerts").arg(">");
-        let streams: Option<Vec<(String, Vec<(String, Fields)>)>> = read.query(connection).unwrap();
+        let streams: Option<Vec<(String, Entries)>> = read.query(connection).unwrap();
         streams.into_iter().flatten().flat_map(|(_, entries)| entries).collect()
     };
     let held = read(&mut redis.connect(), "dead", 2);
@@ -252,7 +264,7 @@ fn a_consumer_group_takes_over_what_a_dead_reader_held_and_every_change_is_handl
     let mut handled = BTreeSet::new();
     let mut claim = redis::cmd("XAUTOCLAIM");
     claim.arg("odograph:alerts").arg("pagers").arg("alive").arg(0).arg("0");
-    let (_next, claimed, _deleted): (String, Vec<(String, Fields)>, Vec<String>) = claim.query(&mut connection).unwrap();
+    let (_next, claimed, _deleted): (String, Entries, Vec<String>) = claim.query(&mut connection).unwrap();
     assert_eq!(claimed, held);
     for (entry, fields) in claimed.into_iter().chain(read(&mut connection, "alive", 1_000)) {
         handled.insert(fields["id"].clone());
