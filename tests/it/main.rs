@@ -8,6 +8,7 @@ mod floors;
 mod http;
 mod kill;
 mod line;
+mod network;
 mod order;
 mod postgres;
 mod quality;

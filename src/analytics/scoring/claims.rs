@@ -105,18 +105,20 @@ impl Scoring {
             let waits = said.number.and_then(|number| self.tickets[number + index].ok());
             for finding in &found {
                 let key = finding.key.clone();
-                into.push(match score.filter(|_| finding.is_raised) {
-                    Some(score) => {
-                        let explanation = waits.map(|row| scorer.explanation_again(row, score, normals)).unwrap_or_default();
-                        scorer.raised_claim(key, score, explanation)
-                    }
-                    None => scorer.claim(key, if finding.is_raised { Level::Raised } else { Level::Holding }, score),
-                });
+                if finding.is_raised
+                    && let Some(score) = score
+                {
+                    let explanation = waits.map(|row| scorer.explanation_again(row, score, normals)).unwrap_or_default();
+                    into.push(scorer.raised_claim(key, score, explanation));
+                } else {
+                    let level = if finding.is_raised { Level::Raised } else { Level::Holding };
+                    into.push(scorer.claim(key, level, score.filter(|_| finding.value.is_some())));
+                }
             }
             // A finding is of a key that was followed or raised; of the others nothing above calm was said.
             let silent = followed.clone().filter(|key| scorer.is_own(key) && found.iter().all(|finding| finding.key != **key));
             let level = if score.is_some() { Level::Calm } else { Level::NotAssessed };
-            into.extend(silent.map(|key| scorer.claim(key.clone(), level, score)));
+            into.extend(silent.map(|key| scorer.claim(key.clone(), level, None)));
         }
     }
 }

@@ -233,10 +233,8 @@ fn the_journal_says_the_same_claims_again() {
             let normals = Normals { profile: &Profile::default(), cohort: None };
             let said = Said { scores: &scores, findings: &findings, number };
             scoring.claims_again(&said, normals, followed.iter(), &mut again);
-            // Where nothing was found, there is nothing that a value could be kept with.
             let words = |claims: &[Claim]| {
-                let mut words: Vec<_> = claims.to_vec();
-                words.iter_mut().filter(|claim| claim.level < Level::Holding).for_each(|claim| claim.value = None);
+                let mut words = claims.to_vec();
                 words.sort_by(|one, other| one.key.cmp(&other.key));
                 words
             };

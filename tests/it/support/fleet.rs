@@ -61,6 +61,15 @@ pub struct Audit {
     pub changed: Vec<(String, i64)>,
 }
 
+/// A test that fails in the middle ends, instead of publishing for ever.
+pub struct StopsWhenDropped<'a>(pub &'a AtomicBool);
+
+impl Drop for StopsWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Fleet {
     /// Half of the vehicles speak MQTT 3.1.1, half 5.
     pub fn new(prefix: &str, vehicles: u64, seed: u64) -> Self {

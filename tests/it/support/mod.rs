@@ -4,6 +4,7 @@ pub mod api;
 pub mod broker;
 pub mod device;
 pub mod fleet;
+pub mod proxy;
 pub mod redis;
 
 use std::path::{Path, PathBuf};
@@ -142,6 +143,17 @@ pub fn seed() -> u64 {
     let seed = given.unwrap_or_else(|| odograph::clock::now().as_micros().unsigned_abs());
     println!("To replay: ODOGRAPH_TEST_SEED={seed}");
     seed
+}
+
+/// `make torture` asks for long runs.
+pub fn is_torture() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "tests have no settings")]
+    std::env::var_os("ODOGRAPH_TEST_TORTURE").is_some()
+}
+
+/// So many times as long under torture.
+pub fn scale(usual: Duration, under_torture: u32) -> Duration {
+    if is_torture() { usual * under_torture } else { usual }
 }
 
 /// A small generator that gives the same numbers in every version of every library (`SplitMix64`, Steele et al. 2014).
