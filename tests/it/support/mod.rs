@@ -147,7 +147,6 @@ pub fn seed() -> u64 {
 
 /// `make torture` asks for long runs.
 pub fn is_torture() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "tests have no settings")]
     std::env::var_os("ODOGRAPH_TEST_TORTURE").is_some()
 }
 
