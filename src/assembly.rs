@@ -1,5 +1,6 @@
 //! Builds the line from its end to its source, runs it, and takes it down the other way round: the only file that knows all parts.
 
+mod measures;
 mod models;
 mod redis_parts;
 
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -23,9 +23,10 @@ use crate::analytics::fences::FenceSet;
 use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
 use crate::analytics::library::find_library;
 use crate::analytics::rules::Rules;
+use crate::clock;
 use crate::configuration::{self, InForce};
 use crate::dashboard::{self, ModelForm, Reason};
-use crate::domain::{Assessment, SignalTable};
+use crate::domain::{Assessment, Change, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
@@ -33,6 +34,7 @@ use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader, Recovery};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
 use crate::simulator::roads::Roads;
+use crate::slo::{Promise, Slo};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
 use crate::storage::{self, ArchiveAddress, SharedArchive, VehicleRegister, retention};
 use crate::tasks::{Stop, Tasks};
@@ -40,12 +42,8 @@ use crate::wire::geojson;
 
 pub use models::shipped_models;
 
-/// The recorder folds what histograms have collected this often; without it they grow.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Whoever needs the archive for its start and did not reach it tries again after this long.
 const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);
-/// Readings of one lane step.
-const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 /// Where the process really listens.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
@@ -58,20 +56,26 @@ pub struct Addresses {
 ///
 /// `roads`: where a simulated fleet drives, for the map.
 pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Addresses, &Tasks)) -> anyhow::Result<()> {
-    let recorder = install_recorder()?;
+    let recorder = measures::install_recorder(&settings.slo)?;
     crate::metrics::describe();
     let tasks = Tasks::default();
     let table = Arc::new(settings::signal_table(&settings.signals));
     let (journal, recovery) = open_journal(&settings, &tasks)?;
     let monitor = journal.monitor();
+    let slo = measures::start_slo(&settings.slo, &monitor, &tasks);
     let archive = storage::open(ArchiveAddress::read(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
     let (register, knows_vehicles) = register(&archive, &settings.ingest).await?;
     let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
     start_retention(&archive, settings.ingest.retention.duration(), &tasks);
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let open_alerts = Arc::new(OpenAlerts::default());
-    let alert_feed = Arc::new(AlertFeed::new(crate::clock::now().as_micros().unsigned_abs()));
-    let watched = WatchedAlerts { open: Arc::clone(&open_alerts), feed: Arc::clone(&alert_feed), live: Arc::clone(&live) };
+    let alert_feed = Arc::new(AlertFeed::new(clock::now().as_micros().unsigned_abs()));
+    let watched = WatchedAlerts {
+        open: Arc::clone(&open_alerts),
+        feed: Arc::clone(&alert_feed),
+        live: Arc::clone(&live),
+        slo: Arc::clone(&slo),
+    };
     let degraded = match settings.live.url.redis() {
         Some(url) => redis_parts::start(url, &journal, &live, &table, &settings, &tasks).await?,
         None => Vec::new(),
@@ -89,6 +93,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
             let live = Arc::clone(&live);
             Box::new(move |newest: &mut Vec<Assessment>| live.update(lane, newest)) as lanes::Publish
         },
+        slo: Arc::clone(&slo),
         tasks: &tasks,
     })?;
     for alert in &left_open {
@@ -99,7 +104,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let are_files = !settings.fences.files.is_empty();
     let in_force = InForce::new((configuration, revision), blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
     catch_up(knows_vehicles, &register, &in_force, &tasks).await;
-    let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest);
+    let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest).observed_by(&slo);
     if settings.ingest.only_registered {
         intake = intake.only_from(register.clone());
     }
@@ -132,17 +137,15 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
         tasks: tasks.clone(),
         ready: readiness(monitor, archive_health),
         degraded: Box::new(move || degraded.iter().filter_map(redis_parts::RedisPart::problem).collect()),
-        metrics: Box::new({
-            let recorder = recorder.clone();
-            move || recorder.render()
-        }),
+        metrics: measures::renderer(&recorder, &slo),
+        slo,
     };
     drop(roads);
     serve(listener, dashboard::router(dashboard, ways_in), &tasks);
     subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
     let addresses = Addresses { http, mqtt: door.address() };
-    upkeep(recorder, &tasks);
+    measures::upkeep(recorder, &tasks);
     // Before anybody knows that it runs: a signal that nobody waits for kills the process.
     let told_to_stop = told_to_stop()?;
     announce(addresses)?;
@@ -158,12 +161,6 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     archive.close().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-fn install_recorder() -> anyhow::Result<PrometheusHandle> {
-    // As buckets they are exact over any span; a summary would forget, and hold what happened before.
-    let batches = Matcher::Full(crate::metrics::LANE_BATCH_READINGS.to_owned());
-    Ok(PrometheusBuilder::new().set_buckets_for_metric(batches, BATCH_BUCKETS)?.install_recorder()?)
 }
 
 fn open_journal(settings: &Settings, tasks: &Tasks) -> anyhow::Result<(Journal, Recovery)> {
@@ -269,16 +266,22 @@ struct WatchedAlerts {
     open: Arc<OpenAlerts>,
     live: Arc<LiveState>,
     feed: Arc<AlertFeed>,
+    slo: Arc<Slo>,
 }
 
 /// Open alerts follow the journal, so that nobody sees one that a power cut could take back.
 fn watch_alerts(changes: Reader, watched: WatchedAlerts, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
-    let table = Arc::clone(table);
+    let (table, began) = (Arc::clone(table), clock::now());
     tasks.spawn_thread("alert watcher", move || {
         watcher::run(changes, &table, |event| {
             watched.open.apply(&event);
             watched.live.touch(&event.alert.vehicle_id);
+            // What the last run left is met again, and was perhaps shown then.
+            let opened_at = (event.change == Change::Opened && event.at >= began).then_some(event.at);
             watched.feed.publish(event);
+            if let Some(opened_at) = opened_at {
+                watched.slo.took(Promise::Alerted, clock::now().since(opened_at), 1);
+            }
         });
         Ok(())
     })?;
@@ -368,19 +371,6 @@ fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
     tasks.spawn("http", async move {
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.requested().await }).await?;
         Ok(())
-    });
-}
-
-fn upkeep(recorder: PrometheusHandle, tasks: &Tasks) {
-    let mut stop = tasks.stop();
-    tasks.spawn("metrics upkeep", async move {
-        let mut interval = tokio::time::interval(METRICS_UPKEEP);
-        loop {
-            tokio::select! {
-                _ = interval.tick() => recorder.run_upkeep(),
-                () = stop.requested() => return Ok(()),
-            }
-        }
     });
 }
 

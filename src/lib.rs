@@ -13,6 +13,7 @@ pub mod domain; // floor 0
 pub mod clock; // from floor 1 up
 pub mod metrics;
 pub mod settings;
+pub mod slo;
 pub mod tasks;
 
 pub mod journal; // floor 1

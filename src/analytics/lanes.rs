@@ -15,6 +15,7 @@ use super::lane::{Lane, Obeyed, RestoreError};
 use crate::domain::{Alert, Assessment, Command, Delivery, SLOTS, Slot, Timestamp};
 use crate::journal::{Batch, Journal, JournalClosed, Recovery};
 use crate::settings;
+use crate::slo::{Promise, Slo};
 use crate::tasks::Tasks;
 use crate::{clock, metrics as names};
 
@@ -34,6 +35,7 @@ pub struct LaneStart<'a, P> {
     pub recovery: Recovery,
     /// One per lane, by its number.
     pub publish: P,
+    pub slo: Arc<Slo>,
     pub tasks: &'a Tasks,
 }
 
@@ -166,7 +168,8 @@ pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<Started
         let (inlet, inbox) = mpsc::channel(settings.inbox);
         let (ended, has_ended) = watch::channel(());
         start.tasks.spawn("lane ticks", tick(inlet.downgrade(), has_ended));
-        let thread = LaneThread { lane, inbox, publish, journal: start.journal.clone(), batch_max: settings.batch_max };
+        let (journal, slo) = (start.journal.clone(), Arc::clone(&start.slo));
+        let thread = LaneThread { lane, inbox, publish, slo, journal, batch_max: settings.batch_max };
         start.tasks.spawn_thread("lane", move || {
             let result = thread.run();
             drop(ended);
@@ -249,10 +252,16 @@ async fn tick(lane: mpsc::WeakSender<Message>, mut has_ended: watch::Receiver<()
     }
 }
 
+/// When it came, and with how many readings; a delivery is one message.
+fn arrival(delivery: &Delivery) -> Option<(Timestamp, u32)> {
+    Some((delivery.readings.first()?.received_at, u32::try_from(delivery.readings.len()).unwrap_or(u32::MAX)))
+}
+
 struct LaneThread {
     lane: Lane,
     inbox: mpsc::Receiver<Message>,
     publish: Publish,
+    slo: Arc<Slo>,
     journal: Journal,
     batch_max: usize,
 }
@@ -263,6 +272,8 @@ impl LaneThread {
         let step_seconds = histogram!(names::LANE_STEP_SECONDS);
         let mut messages = Vec::with_capacity(self.batch_max);
         let mut deliveries = Vec::with_capacity(self.batch_max);
+        // When the readings of each delivery came.
+        let mut arrived = Vec::with_capacity(self.batch_max);
         let mut commands = Vec::new();
         let mut newest = Vec::new();
         let mut batch = Batch::new();
@@ -279,8 +290,13 @@ impl LaneThread {
             }
             if !deliveries.is_empty() {
                 let began = Instant::now();
+                arrived.extend(deliveries.iter().filter_map(arrival));
                 self.lane.assess(&mut deliveries, &mut batch, &mut newest);
                 step_seconds.record(began.elapsed());
+                let now = clock::now();
+                for (received_at, readings) in arrived.drain(..) {
+                    self.slo.took(Promise::Scored, now.since(received_at), readings);
+                }
                 (self.publish)(&mut newest);
                 newest.clear();
                 batch = self.journal.submit(batch)?;

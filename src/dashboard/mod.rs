@@ -18,6 +18,7 @@ mod openapi;
 mod parameters;
 mod problem;
 mod quarantine;
+mod slo;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -48,6 +49,7 @@ pub use self::tiles::TilesError;
 use self::problem::Problem;
 use crate::fleet::Fleet;
 use crate::ingest::quarantine_replay::QuarantineReplay;
+use crate::slo::Slo;
 use crate::tasks::Tasks;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,6 +66,7 @@ pub struct Parts {
     /// Those that score here.
     pub models: Vec<ModelForm>,
     pub map: Map,
+    pub slo: Arc<Slo>,
     pub address: SocketAddr,
     /// Open sockets are among them.
     pub tasks: Tasks,
@@ -143,6 +146,7 @@ fn described(shared: &Shared) -> OpenApiRouter {
         .merge(fences::router(shared.fences.clone()))
         .merge(map::router(shared.map.clone()))
         .merge(models::router(shared.models.clone()))
+        .merge(slo::router(Arc::clone(&shared.slo)))
         .merge(live_channel::router(fleet, shared.tasks.clone()));
     OpenApiRouter::default()
         .routes(routes!(live))

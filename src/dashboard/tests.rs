@@ -81,6 +81,7 @@ async fn a_server_with(page: settings::Page) -> Server {
         },
         models: Vec::new(),
         map: Map::new(&page, None).unwrap(),
+        slo: Arc::default(),
         replay: QuarantineReplay::new(Arc::clone(&intake), archive.clone()),
         address,
         tasks: tasks.clone(),

@@ -6,6 +6,7 @@ mod live_url;
 mod load;
 mod rules;
 mod signals;
+mod slo;
 mod units;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ pub use live_url::{LiveUrl, LiveUrlError};
 pub use load::{Mistake, SettingsError, Sources};
 pub use rules::{RuleSetting, Rules};
 pub use signals::{SignalSetting, signal_table};
+pub use slo::{ShareObjective, Slo, TimedObjective};
 pub use units::{ByteSize, Interval};
 
 /// Where everything embedded keeps its files, unless told otherwise.
@@ -38,6 +40,7 @@ pub struct Settings {
     pub live: Live,
     pub fleet: Fleet,
     pub page: Page,
+    pub slo: Slo,
     pub log: Log,
     pub rules: Rules,
     /// Signals beyond the built-in table, and `hold` for those of it.
@@ -237,6 +240,7 @@ impl Settings {
         );
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
         problems.extend(self.page.problems());
+        problems.extend(self.slo.problems());
         problems.extend(signals::contradictions(&self.signals));
         problems.extend(self.rules.problems());
         problems
@@ -285,6 +289,7 @@ impl Default for Settings {
             live: Live::default(),
             fleet: Fleet::default(),
             page: Page::default(),
+            slo: Slo::default(),
             log: Log::default(),
             rules: Rules::default(),
             signals: Vec::new(),
