@@ -40,7 +40,7 @@ use crate::storage::{self, ArchiveAddress, SharedArchive, VehicleRegister, reten
 use crate::tasks::{Stop, Tasks};
 use crate::wire::geojson;
 
-pub use models::shipped_models;
+pub use models::{NO_MODEL, shipped_models};
 
 /// Whoever needs the archive for its start and did not reach it tries again after this long.
 const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);

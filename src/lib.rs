@@ -11,6 +11,7 @@
 pub mod domain; // floor 0
 
 pub mod clock; // from floor 1 up
+pub mod crash_point;
 pub mod metrics;
 pub mod settings;
 pub mod slo;

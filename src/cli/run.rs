@@ -8,6 +8,8 @@ use tracing::info;
 
 use super::Failure;
 use super::simulate::raise_open_files;
+#[cfg(debug_assertions)]
+use crate::crash_point::{self, CrashPoint};
 use crate::domain::{SignalTable, Timestamp};
 use crate::settings::{Settings, Sources, signal_table};
 use crate::simulator::faults::Fault;
@@ -39,6 +41,10 @@ pub struct RunArguments {
     /// Drive N simulated vehicles into this process, over its own endpoint
     #[arg(long, value_name = "N")]
     simulate: Option<u32>,
+    /// For tests, in debug builds alone: dies at a place, the Nth time that it comes by
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "PLACE:N", value_parser = parse_crash, hide = true)]
+    crash_at: Option<(CrashPoint, u32)>,
 }
 
 impl RunArguments {
@@ -56,6 +62,10 @@ impl RunArguments {
 
 /// Runs until the process is told to stop.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
+    #[cfg(debug_assertions)]
+    if let Some((point, times)) = arguments.crash_at {
+        crash_point::arm(point, times);
+    }
     let settings = arguments.settings()?;
     logging::start(&settings.log)?;
     allow_connections(settings.mqtt.max_connections, arguments.simulate.unwrap_or_default());
@@ -70,11 +80,15 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     }))
 }
 
+#[cfg(debug_assertions)]
+fn parse_crash(text: &str) -> Result<(CrashPoint, u32), String> {
+    let (point, times) = text.split_once(':').ok_or("PLACE:N")?;
+    Ok((clap::ValueEnum::from_str(point, false)?, times.parse().map_err(|error| format!("{error}"))?))
+}
+
 /// One open file per vehicle, as many as the system admits; a simulated one needs another for its own end.
 fn allow_connections(max_connections: usize, simulated: u32) {
-    /// Journal, archive, HTTP and the rest.
-    const OTHER_FILES: u64 = 1_000;
-    let wanted = max_connections as u64 + u64::from(simulated) + OTHER_FILES;
+    let wanted = files_wanted(max_connections) + u64::from(simulated);
     let possible = raise_open_files(wanted);
     if possible < wanted {
         info!(
@@ -82,6 +96,12 @@ fn allow_connections(max_connections: usize, simulated: u32) {
             max_connections, "the hard limit of open files (ulimit -Hn) admits fewer vehicles than settings do"
         );
     }
+}
+
+/// One for each vehicle, and those of journal, archive, HTTP and the rest.
+pub(super) const fn files_wanted(max_connections: usize) -> u64 {
+    const OTHER_FILES: u64 = 1_000;
+    max_connections as u64 + OTHER_FILES
 }
 
 /// The fleet reports every few seconds, so that a page shows it driving soon; what goes wrong in the first minute is planned.

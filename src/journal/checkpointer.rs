@@ -7,6 +7,7 @@ use super::checkpoint::Checkpoint;
 use super::checkpoint_log::CheckpointLog;
 use super::error::JournalError;
 use super::space::Space;
+use crate::crash_point::{self, CrashPoint};
 
 /// Checkpoints that wait for the disk. When full, the writer waits, and with it everything: a checkpoint holds only what has
 /// changed since the last, so none may be left out.
@@ -37,6 +38,7 @@ pub fn run(inlet: &Receiver<Saved>, mut log: CheckpointLog, space: &Arc<Space>) 
                 return Ok(());
             }
         }
+        crash_point::reached(CrashPoint::CheckpointSynced);
         if found_no_room {
             space.found_room();
         }

@@ -11,6 +11,7 @@ use super::disk::{Disk, DiskFile};
 use super::error::{JournalError, disk_error};
 use super::file_header::{FILE_HEADER_BYTES, FileHeader, FileKind};
 use super::health::JournalHealth;
+use crate::crash_point::{self, CrashPoint};
 
 const EXTENSION: &str = ".journal";
 
@@ -247,6 +248,7 @@ impl Space {
                 }
                 Job::Make(wanted) => {
                     let made = self.make(wanted);
+                    crash_point::reached(CrashPoint::SegmentMade);
                     let mut state = self.locked();
                     match made {
                         Ok(fresh) => {

@@ -15,6 +15,7 @@ use super::progress::ProgressSender;
 use super::recycling::Recycling;
 use super::space::{FreshSegment, Space, segment_path};
 use super::uncovered::Uncovered;
+use crate::crash_point::{self, CrashPoint};
 
 /// Most bytes of one group: bounds memory, and the time that the first of a group waits for the last.
 const GROUP_BYTES: usize = 4 << 20;
@@ -131,6 +132,7 @@ impl Writer {
         self.progress.advance(self.end);
         for mut batch in group.batches.drain(..) {
             batch.keep_promises();
+            crash_point::reached(CrashPoint::BatchAnswered);
             self.recycling.give(batch);
         }
         for saved in group.checkpoints.drain(..) {
@@ -157,7 +159,9 @@ impl Writer {
         if found_no_room {
             self.space.found_room();
         }
+        crash_point::reached(CrashPoint::JournalWritten);
         file.sync().map_err(disk_error("sync", &path))?;
+        crash_point::reached(CrashPoint::JournalSynced);
         ::metrics::histogram!(crate::metrics::JOURNAL_COMMIT_SECONDS).record(started_at.elapsed());
         ::metrics::histogram!(crate::metrics::JOURNAL_COMMIT_BYTES).record(bytes.len() as f64);
         Ok(())

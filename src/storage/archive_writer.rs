@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::{ArchiveError, ArchiveRecord, SharedArchive, Stored};
+use crate::crash_point::{self, CrashPoint};
 use crate::domain::{MAX_KEPT_PAYLOAD_BYTES, Quarantined, Reason, SignalTable, Source, Timestamp};
 use crate::journal::{Frame, JournalError, More, Position, Reader};
 use crate::wire::record::{Record, decode_record};
@@ -78,10 +79,12 @@ impl ArchiveWriter {
                     if self.persist(|writer| writer.store(&mut records, &frames)).is_none() {
                         return;
                     }
+                    crash_point::reached(CrashPoint::ArchiveCommitted);
                     // Only now may the journal forget them.
                     if self.persist(|writer| Ok(writer.reader.commit()?)).is_none() {
                         return;
                     }
+                    crash_point::reached(CrashPoint::CursorMoved);
                     ::metrics::histogram!(metrics::ARCHIVE_STORE_SECONDS).record(started.elapsed().as_secs_f64());
                     let has_backlog = frames.len() >= self.settings.batch_max;
                     if !has_backlog {
@@ -89,9 +92,13 @@ impl ArchiveWriter {
                     }
                 }
             }
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is for looking at")]
-            ::metrics::gauge!(metrics::ARCHIVE_LAG_BYTES).set(self.reader.lag_bytes() as f64);
+            self.report_lag();
         }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is for looking at")]
+    fn report_lag(&self) {
+        ::metrics::gauge!(metrics::ARCHIVE_LAG_BYTES).set(self.reader.lag_bytes() as f64);
     }
 
     /// Tries until it succeeds. `None`: the journal is closed, and it is time to end.
@@ -111,6 +118,7 @@ impl ArchiveWriter {
             attempts += 1;
             ::metrics::counter!(metrics::ARCHIVE_FAILURES).increment(1);
             self.health.set(Some(error.to_string()));
+            self.report_lag();
             if last_logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
                 last_logged = Some(Instant::now());
                 tracing::warn!(attempts, error = %error, "the archive takes nothing, the journal keeps it; will retry");

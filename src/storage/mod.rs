@@ -13,6 +13,7 @@ mod configurations;
 #[cfg(test)]
 pub(crate) mod contract;
 mod error;
+mod inspection;
 mod json_columns;
 mod postgres;
 mod quarantine;
@@ -28,6 +29,7 @@ pub use alerts::{AlertArchive, AlertCursor, AlertHistory, AlertsPage, AlertsQuer
 pub use archive::{Archive, ArchiveRecord, SharedArchive, Stored};
 pub use configurations::{ConfigurationArchive, StoredConfiguration};
 pub use error::ArchiveError;
+pub use inspection::{ArchiveInspection, ServerInspection, inspect};
 pub use postgres::PostgresArchive;
 pub use quarantine::{ExportedPayload, QuarantineArchive, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
 pub use readings::{ReadingArchive, ReadingCursor, ReadingsPage, ReadingsQuery, Walk};

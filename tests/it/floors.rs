@@ -27,7 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("lib", 5),
     ("main", 5),
 ];
-const SHARED: &[&str] = &["settings", "metrics", "slo", "tasks", "clock"];
+const SHARED: &[&str] = &["settings", "metrics", "slo", "tasks", "clock", "crash_point"];
 /// Journal records are wire forms: floor 1 stands in this order.
 const ALLOWED_ON_ONE_FLOOR: &[(&str, &str)] = &[
     ("journal", "wire"),

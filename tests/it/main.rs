@@ -4,6 +4,7 @@
 
 mod alerts;
 mod bad_input;
+mod doctor;
 mod floors;
 mod http;
 mod kill;

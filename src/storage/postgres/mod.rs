@@ -10,6 +10,7 @@ mod connect;
 mod days;
 mod history;
 mod insert;
+mod inspection;
 mod known;
 mod last_known;
 mod quarantine;
@@ -39,6 +40,7 @@ use crate::clock;
 use crate::domain::{SignalTable, Timestamp};
 
 pub use self::connect::Connector;
+pub use self::inspection::inspect;
 
 /// In order; a released one never changes.
 const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "archive", include_str!("../../../migrations/postgres/0001_archive.sql"))];

@@ -10,6 +10,7 @@ mod cells;
 mod configurations;
 mod history;
 mod insert;
+mod inspection;
 mod known;
 mod quarantine;
 mod retention;
@@ -36,6 +37,8 @@ use self::known::Known;
 use super::archive::{Archive, ArchiveRecord, Stored};
 use super::error::{ArchiveError, database_error};
 use crate::domain::{SignalTable, Timestamp};
+
+pub use self::inspection::inspect;
 
 /// In order; a released one never changes.
 const MIGRATIONS: &[(i64, &str, &str)] = &[

@@ -87,6 +87,14 @@ impl Api {
         }
     }
 
+    /// The value of a metric without labels. `None`: nothing was counted yet.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = self.get("/metrics").text;
+        let mut values = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        values.next()
+    }
+
     /// How many messages, or elements of them, were refused for this reason.
     #[track_caller]
     pub fn quarantined(&self, reason: &str) -> u64 {

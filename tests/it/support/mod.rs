@@ -64,13 +64,17 @@ impl Site {
     }
 
     pub fn restart_with(&mut self, arguments: &[&str]) {
+        if let Err(error) = self.try_restart_with(arguments) {
+            panic!("{error}");
+        }
+    }
+
+    pub fn try_restart_with(&mut self, arguments: &[&str]) -> Result<(), ServiceError> {
         assert!(self.service.is_none(), "it runs already");
         let settings = self.settings.as_ref().map(|file| ["--config", file.to_str().expect("a folder of our own")]);
         let arguments = [settings.as_ref().map_or(&[][..], |settings| settings), arguments].concat();
-        match self.try_start(&arguments) {
-            Ok(service) => self.service = Some(service),
-            Err(error) => panic!("{error}"),
-        }
+        self.service = Some(self.try_start(&arguments)?);
+        Ok(())
     }
 
     pub fn try_start(&self, arguments: &[&str]) -> Result<Service, ServiceError> {
@@ -81,8 +85,20 @@ impl Site {
         self.service.as_ref().expect("the service was started")
     }
 
+    /// Resident memory of the service.
+    pub fn rss_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.service().pid())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        1_024 * resident.unwrap().parse::<u64>().unwrap()
+    }
+
     pub fn api(&self) -> Api {
         Api::new(self.service().http())
+    }
+
+    /// By itself.
+    pub fn has_died(&mut self) -> bool {
+        self.service.as_mut().expect("the service was started").wait(Duration::from_millis(1)).is_ok()
     }
 
     /// SIGKILL.
