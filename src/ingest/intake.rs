@@ -284,7 +284,36 @@ mod tests {
     use super::*;
     use crate::domain::VehicleRecord;
     use crate::ingest::fixtures::{Lanes, a_reading, keep};
+    use crate::slo::Count;
     use crate::storage::{self, ArchiveAddress};
+
+    #[tokio::test]
+    async fn a_message_without_room_was_not_taken_and_one_that_is_kept_was_in_time_or_not() {
+        let Lanes { intake, mut deliveries } = Lanes::open();
+        let slo = Arc::default();
+        let intake = Arc::into_inner(intake).unwrap().observed_by(&slo);
+        let of = |what| slo.standings()[what as usize].count;
+        let message = Message { source: Source::Http, vehicle_id: "van-1", payload: Bytes::from(a_reading(1)), format: None };
+        let mut waiting = Vec::new();
+        let full = loop {
+            match intake.begin_if_room(&message) {
+                Ok(pending) => waiting.push(pending),
+                Err(reason) => break reason,
+            }
+        };
+        assert_eq!((full, of(Promise::Available)), (NotPromised::Full, Count { good: 0, all: 1 }));
+        for pending in &mut waiting {
+            keep(deliveries.recv().await.unwrap());
+            intake.settle(pending).await.unwrap();
+        }
+        let kept = waiting.len() as u64;
+        assert_eq!(of(Promise::Available), Count { good: kept, all: kept + 1 });
+        assert_eq!((of(Promise::Durable).all, of(Promise::Kept)), (kept, Count { good: kept, all: kept }));
+        let mut pending = intake.begin_if_room(&message).unwrap();
+        drop(deliveries.recv().await);
+        assert_eq!(intake.settle(&mut pending).await, Err(NotPromised::Lost));
+        assert_eq!(of(Promise::Available), Count { good: kept, all: kept + 2 });
+    }
 
     #[tokio::test]
     async fn with_an_allow_list_only_registered_vehicles_are_believed() {

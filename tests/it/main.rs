@@ -14,6 +14,7 @@ mod order;
 mod postgres;
 mod quality;
 mod redis;
+mod slo;
 mod support;
 mod train;
 mod twin;
