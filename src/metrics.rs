@@ -23,6 +23,7 @@ metrics! {
     BROKER_CONNECTED "odograph_broker_connected" "1 while the subscription at the outside broker stands, else 0.";
     LANE_BATCH_READINGS "odograph_lane_batch_readings" "Readings that one lane step took together.";
     LANE_STEP_SECONDS "odograph_lane_step_seconds" "Time of one lane step.";
+    LEFT_OUT "odograph_left_out_total" "What lanes left out while more came than they could judge in full, by what.";
     READINGS_SCORED "odograph_readings_scored_total" "Readings that at least one model scored.";
     READINGS_NOT_SCORED "odograph_readings_not_scored_total" "Readings without a score, by reason.";
     QUALITY_VERDICTS "odograph_quality_verdicts_total" "Readings of which something could not be believed, by verdict.";

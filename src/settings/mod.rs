@@ -113,6 +113,11 @@ pub struct Analytics {
     pub onnxruntime: PathBuf,
     /// Changed vehicles are saved this often.
     pub checkpoint_every: Interval,
+    /// Messages wait so long that those which overtook each other on the way are judged in their order; acknowledgements wait with them.
+    pub reorder_hold: Interval,
+    /// An inbox that is full for so long: explanations are left out, then, after as long again, all models of a vehicle but the first.
+    /// Never a reading. 0s: nothing is left out.
+    pub shed_after: Interval,
     pub alert: ModelAlert,
 }
 
@@ -216,6 +221,10 @@ impl Settings {
         };
         check(self.analytics.batch_max >= 1, "`analytics.batch_max` is 0; at least one message must fit a batch");
         check(self.analytics.inbox >= 1, "`analytics.inbox` is 0; at least one message must be able to wait");
+        check(
+            self.analytics.reorder_hold.duration() * 2 <= self.mqtt.ack_timeout.duration(),
+            "`analytics.reorder_hold` is over half of `mqtt.ack_timeout`; vehicles would give up before they are answered",
+        );
         let ModelAlert { open_tail_probability: open, close_tail_probability: close, raised, of, .. } = self.analytics.alert;
         check(
             open > 0.0 && open <= close && close < 1.0,
@@ -339,6 +348,8 @@ impl Default for Analytics {
             models: Vec::new(),
             onnxruntime: PathBuf::new(),
             checkpoint_every: Interval::from_secs(10),
+            reorder_hold: Interval::from_secs(0),
+            shed_after: Interval::from_secs(2),
             alert: ModelAlert::default(),
         }
     }
