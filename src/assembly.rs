@@ -104,16 +104,10 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let are_files = !settings.fences.files.is_empty();
     let in_force = InForce::new((configuration, revision), blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
     catch_up(knows_vehicles, &register, &in_force, &tasks).await;
-    let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest).observed_by(&slo);
-    if settings.ingest.only_registered {
-        intake = intake.only_from(register.clone());
-    }
+    let intake = intake_to(inlet, &table, &settings.ingest, &register).observed_by(&slo);
     let intake = Arc::new(intake);
 
-    let listener = dashboard::listen(settings.http.address);
-    let listener =
-        listener.with_context(|| format!("cannot listen for HTTP on {}; choose another with --http", settings.http.address))?;
-    let http = listener.local_addr()?;
+    let (listener, http) = listen(settings.http.address)?;
     let fleet = Fleet::new(FleetParts {
         live,
         open_alerts,
@@ -333,6 +327,18 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
         records: Records::default(),
         library: find_library(&settings.analytics.onnxruntime),
     })
+}
+
+fn intake_to(lanes: LaneInlet, table: &Arc<SignalTable>, settings: &settings::Ingest, register: &VehicleRegister) -> Intake {
+    let intake = Intake::new(inlet_of(lanes), Arc::clone(table), settings);
+    if settings.only_registered { intake.only_from(register.clone()) } else { intake }
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = dashboard::listen(address);
+    let listener = listener.with_context(|| format!("cannot listen for HTTP on {address}; choose another with --http"))?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
 }
 
 fn inlet_of(lanes: LaneInlet) -> Inlet {
