@@ -9,6 +9,7 @@ mod floors;
 mod http;
 mod kill;
 mod line;
+mod machine;
 mod network;
 mod order;
 mod postgres;
