@@ -14,6 +14,7 @@ mod network;
 mod order;
 mod postgres;
 mod quality;
+mod reordering;
 mod shared;
 mod support;
 mod train;
