@@ -6,6 +6,7 @@ and a run each, so it is not part of `make test`. Exit code 1: a mutation was no
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -68,9 +69,9 @@ def run(*command, **options):
 
 def prepare():
     if not COPY.exists():
-        subprocess.run(["git", "worktree", "add", "--detach", "--force", COPY, "HEAD"], cwd=ROOT, check=True)
+        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", "--force", COPY, "HEAD"], cwd=ROOT, check=True)
         (COPY / ".cache").symlink_to(ROOT / ".cache")
-        (COPY / "src/dashboard/web/dist").symlink_to(ROOT / "src/dashboard/web/dist")
+        shutil.copytree(ROOT / "src/dashboard/web/dist", COPY / "src/dashboard/web/dist", dirs_exist_ok=True)
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
     run("git", "checkout", "--force", "--detach", head, check=True)
 
