@@ -2,9 +2,11 @@
 //!
 //! Each part gets its own section, never the whole tree. `odograph.toml` lists all of them with their defaults, and a test compares.
 
+mod live_url;
 mod load;
 mod rules;
 mod signals;
+mod slo;
 mod units;
 
 use std::net::SocketAddr;
@@ -12,9 +14,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use live_url::{LiveUrl, LiveUrlError};
 pub use load::{Mistake, SettingsError, Sources};
 pub use rules::{RuleSetting, Rules};
 pub use signals::{SignalSetting, signal_table};
+pub use slo::{ShareObjective, Slo, TimedObjective};
 pub use units::{ByteSize, Interval};
 
 /// Where everything embedded keeps its files, unless told otherwise.
@@ -36,6 +40,7 @@ pub struct Settings {
     pub live: Live,
     pub fleet: Fleet,
     pub page: Page,
+    pub slo: Slo,
     pub log: Log,
     pub rules: Rules,
     /// Signals beyond the built-in table, and `hold` for those of it.
@@ -163,6 +168,8 @@ pub struct Archive {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Live {
+    /// Where the newest state of every vehicle and the alert queue are for other processes. This one reads its memory in any case.
+    pub url: LiveUrl,
     /// Newest states kept in memory, about 1 kB each. Beyond it, vehicles that were silent longest are read from the archive.
     pub max_vehicles: usize,
 }
@@ -242,6 +249,7 @@ impl Settings {
         );
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
         problems.extend(self.page.problems());
+        problems.extend(self.slo.problems());
         problems.extend(signals::contradictions(&self.signals));
         problems.extend(self.rules.problems());
         problems
@@ -290,6 +298,7 @@ impl Default for Settings {
             live: Live::default(),
             fleet: Fleet::default(),
             page: Page::default(),
+            slo: Slo::default(),
             log: Log::default(),
             rules: Rules::default(),
             signals: Vec::new(),
@@ -375,7 +384,7 @@ impl Default for Archive {
 
 impl Default for Live {
     fn default() -> Self {
-        Self { max_vehicles: 1_000_000 }
+        Self { url: LiveUrl::default(), max_vehicles: 1_000_000 }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Forgets what is older than it is to be kept, in small steps, so that the writer never waits long.
 
-use sqlx::Acquire;
+use sqlx::{Acquire, SqliteConnection};
 
 use super::known::hour_of;
 use super::quarantine::Kept;
-use super::{SqliteArchive, alerts};
+use super::{SqliteArchive, alerts, settled};
 use crate::domain::Timestamp;
 use crate::storage::error::{ArchiveError, database_error};
 
@@ -26,17 +26,8 @@ impl SqliteArchive {
         loop {
             let mut memory = self.0.memory.lock().await;
             let mut connection = self.0.writer.acquire().await.map_err(database_error("reach its file"))?;
-            let mut transaction = connection.begin().await.map_err(database_error("begin"))?;
-            let last = "select max(number) from (select number from vehicles where number > ?1 order by number limit 1000)";
-            let last = sqlx::query_scalar(last).bind(after).fetch_one(&mut *transaction).await;
-            let last: Option<i64> = last.map_err(database_error("list vehicles"))?;
-            let Some(last) = last else { return Ok(()) };
-            let delete = "delete from vehicle_hours where (vehicle, hour) in (
-                select vehicle_hours.vehicle, vehicle_hours.hour from vehicles join vehicle_hours on vehicle = number
-                where number > ?1 and number <= ?2 and hour < ?3)";
-            let delete = sqlx::query(delete).bind(after).bind(last).bind(hour_of(oldest));
-            delete.execute(&mut *transaction).await.map_err(database_error("delete old hours"))?;
-            transaction.commit().await.map_err(database_error("commit"))?;
+            let result = delete_hours_of_some(&mut connection, after, oldest).await;
+            let Some(last) = settled(connection, result).await? else { return Ok(()) };
             // A late reading may bring one of them back.
             memory.known.forget();
             after = last;
@@ -59,4 +50,24 @@ impl SqliteArchive {
         let mut connection = self.0.writer.acquire().await.map_err(database_error("reach its file"))?;
         alerts::forget(&mut connection, oldest).await
     }
+}
+
+/// Of a thousand vehicles behind that number; returns the last of them. `None`: there are no more.
+async fn delete_hours_of_some(
+    connection: &mut SqliteConnection,
+    after: i64,
+    oldest: Timestamp,
+) -> Result<Option<i64>, ArchiveError> {
+    let mut transaction = connection.begin().await.map_err(database_error("begin"))?;
+    let last = "select max(number) from (select number from vehicles where number > ?1 order by number limit 1000)";
+    let last = sqlx::query_scalar(last).bind(after).fetch_one(&mut *transaction).await;
+    let last: Option<i64> = last.map_err(database_error("list vehicles"))?;
+    let Some(number) = last else { return Ok(None) };
+    let delete = "delete from vehicle_hours where (vehicle, hour) in (
+        select vehicle_hours.vehicle, vehicle_hours.hour from vehicles join vehicle_hours on vehicle = number
+        where number > ?1 and number <= ?2 and hour < ?3)";
+    let delete = sqlx::query(delete).bind(after).bind(number).bind(hour_of(oldest));
+    delete.execute(&mut *transaction).await.map_err(database_error("delete old hours"))?;
+    transaction.commit().await.map_err(database_error("commit"))?;
+    Ok(last)
 }
