@@ -30,6 +30,7 @@ pub mod ingest;
 pub mod simulator;
 
 pub mod dashboard; // floor 4
+pub mod rpc;
 
 mod assembly; // floor 5
 pub mod bench;
