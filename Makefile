@@ -10,7 +10,7 @@ ORT_LIBRARY_SHA256 := 6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf6
 ORT_LIBRARY := libonnxruntime.so.$(ORT_VERSION)
 ORT := .cache/onnxruntime/$(ORT_LIBRARY)
 CHECKS := .cache/checks
-TEST_PACKAGES := mosquitto mosquitto-clients chromium postgresql faketime
+TEST_PACKAGES := mosquitto mosquitto-clients redis-server chromium postgresql faketime
 
 # The page: built by Node into its folder `dist`, from where cargo takes it into the binary.
 WEB := src/dashboard/web

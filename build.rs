@@ -11,15 +11,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     if std::env::var_os("PROFILE").is_some_and(|profile| profile == "release") {
         println!("cargo:rerun-if-changed=src/dashboard/web/dist");
     }
-    let of_services = protox::compile(
-        ["odograph/v1/telemetry_service.proto", "odograph/v1/alert_service.proto"],
-        ["proto"],
-    )?;
+    let of_services = protox::compile(["odograph/v1/telemetry_service.proto", "odograph/v1/alert_service.proto"], ["proto"])?;
     // What server reflection tells.
     let descriptors = PathBuf::from(std::env::var("OUT_DIR")?).join("services.binpb");
     std::fs::write(descriptors, of_services.encode_to_vec())?;
     let files = protox::compile(
-        ["odograph/v1/telemetry_service.proto", "odograph/v1/alert_service.proto", "odograph/journal/v1/journal.proto"],
+        [
+            "odograph/v1/telemetry_service.proto",
+            "odograph/v1/alert_service.proto",
+            "odograph/journal/v1/journal.proto",
+            "odograph/mirror/v1/mirror.proto",
+        ],
         ["proto"],
     )?;
     // Clients are for tests.

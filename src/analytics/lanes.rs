@@ -16,6 +16,7 @@ use super::overload::{Overload, Shed};
 use crate::domain::{Alert, Assessment, Command, Delivery, SLOTS, Slot, Timestamp};
 use crate::journal::{Batch, Journal, JournalClosed, Recovery};
 use crate::settings;
+use crate::slo::{Promise, Slo};
 use crate::tasks::Tasks;
 use crate::{clock, metrics as names};
 
@@ -39,6 +40,7 @@ pub struct LaneStart<'a, P> {
     pub recovery: Recovery,
     /// One per lane, by its number.
     pub publish: P,
+    pub slo: Arc<Slo>,
     pub tasks: &'a Tasks,
 }
 
@@ -175,6 +177,8 @@ pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<Started
             lane,
             inbox,
             publish,
+            slo: Arc::clone(&start.slo),
+            arrived: Vec::new(),
             journal: start.journal.clone(),
             batch_max: settings.batch_max,
             hold: Hold::new(settings.reorder_hold.duration()),
@@ -263,10 +267,18 @@ async fn tick(lane: mpsc::WeakSender<Message>, mut has_ended: watch::Receiver<()
     }
 }
 
+/// When it came, and with how many readings; a delivery is one message.
+fn arrival(delivery: &Delivery) -> Option<(Timestamp, u32)> {
+    Some((delivery.readings.first()?.received_at, u32::try_from(delivery.readings.len()).unwrap_or(u32::MAX)))
+}
+
 struct LaneThread {
     lane: Lane,
     inbox: mpsc::Receiver<Message>,
     publish: Publish,
+    slo: Arc<Slo>,
+    /// When the readings of each delivery of a batch came.
+    arrived: Vec<(Timestamp, u32)>,
     journal: Journal,
     batch_max: usize,
     hold: Hold,
@@ -334,8 +346,13 @@ impl LaneThread {
         newest: &mut Vec<Assessment>,
     ) -> anyhow::Result<Batch> {
         let began = Instant::now();
+        self.arrived.extend(deliveries.iter().filter_map(arrival));
         self.lane.assess(deliveries, &mut batch, newest);
         self.step_seconds.record(began.elapsed());
+        let now = clock::now();
+        for (received_at, readings) in self.arrived.drain(..) {
+            self.slo.took(Promise::Scored, now.since(received_at), readings);
+        }
         (self.publish)(newest);
         newest.clear();
         Ok(self.journal.submit(batch)?)

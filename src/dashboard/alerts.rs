@@ -20,7 +20,7 @@ use super::problem::Problem;
 use crate::analytics::alerting::common_cause::{FLOOD, common_causes};
 use crate::clock;
 use crate::domain::{Action, Alert, AlertId, Command, Condition, Handling, Timestamp, VehicleId, Verdict};
-use crate::fleet::{CommandFailed, Fleet};
+use crate::fleet::{CommandFailed, Fleet, MAX_NAME_CHARACTERS, MAX_NOTE_CHARACTERS, text_of_person};
 use crate::settings::Interval;
 use crate::storage::{AlertsQuery, ReadingsPage, ReadingsQuery};
 
@@ -29,7 +29,6 @@ const MOST_ALERTS: u32 = 1_000;
 const MOST_RECORDED: u32 = 1_000;
 const RECORDED_BEFORE: Duration = Duration::from_mins(15);
 const RECORDED_AFTER: Duration = Duration::from_mins(5);
-/// Names and notes that are kept with an alert.
 /// Without an account nobody has a name.
 const NOBODY: &str = "operator";
 const LONGEST_SILENCE: Duration = Duration::from_hours(30 * 24);

@@ -17,6 +17,7 @@ mod openapi;
 mod parameters;
 mod problem;
 mod quarantine;
+mod slo;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -47,6 +48,7 @@ pub use self::tiles::TilesError;
 use self::problem::Problem;
 use crate::fleet::Fleet;
 use crate::ingest::quarantine_replay::QuarantineReplay;
+use crate::slo::Slo;
 use crate::tasks::Tasks;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,14 +65,17 @@ pub struct Parts {
     /// Those that score here.
     pub models: Vec<ModelForm>,
     pub map: Map,
+    pub slo: Arc<Slo>,
     pub address: SocketAddr,
     /// Open sockets are among them.
     pub tasks: Tasks,
     pub ready: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
+    /// What does not work although the process is ready.
+    pub degraded: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
 
-/// Why the process is not ready.
+/// Why the process is not ready, or less than whole.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = NotReady)]
 pub struct Reason {
@@ -88,6 +93,8 @@ struct Live {
 struct Ready {
     ready: bool,
     reasons: Vec<Reason>,
+    /// What does not work although the process is ready.
+    degraded: Vec<Reason>,
 }
 
 type Shared = Arc<Parts>;
@@ -138,6 +145,7 @@ fn described(shared: &Shared) -> OpenApiRouter {
         .merge(fences::router(shared.fences.clone()))
         .merge(map::router(shared.map.clone()))
         .merge(models::router(shared.models.clone()))
+        .merge(slo::router(Arc::clone(&shared.slo)))
         .merge(live_channel::router(fleet, shared.tasks.clone()));
     OpenApiRouter::default()
         .routes(routes!(live))
@@ -170,7 +178,7 @@ async fn live() -> Json<Live> {
 async fn ready(State(parts): State<Shared>) -> Response {
     let reasons = (parts.ready)();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready: reasons.is_empty(), reasons })).into_response()
+    (status, Json(Ready { ready: reasons.is_empty(), reasons, degraded: (parts.degraded)() })).into_response()
 }
 
 /// Metrics for Prometheus.

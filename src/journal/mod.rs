@@ -184,6 +184,12 @@ impl JournalMonitor {
         self.0.space.health()
     }
 
+    /// Damaged places that this process has met, at most 65,536.
+    #[must_use]
+    pub fn damage(&self) -> u64 {
+        self.0.progress.damage()
+    }
+
     /// See [`Journal::reader`].
     ///
     /// # Errors

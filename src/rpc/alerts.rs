@@ -6,7 +6,7 @@ use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status};
 
 use crate::clock;
-use crate::domain::{Action, Alert, AlertId, Command, Verdict, VehicleId};
+use crate::domain::{Action, Alert, AlertId, Command, VehicleId, Verdict};
 use crate::fleet::{CommandFailed, Fleet, MAX_NAME_CHARACTERS, MAX_NOTE_CHARACTERS, text_of_person};
 use crate::live::{Followed, Subscription};
 use crate::tasks::{Stop, Tasks};
@@ -55,13 +55,15 @@ impl AlertService for Alerts {
 
     async fn acknowledge_alert(&self, request: Request<v1::AcknowledgeAlertRequest>) -> Result<Response<v1::Alert>, Status> {
         let asked = request.into_inner();
-        self.command(Asked { alert: &asked.alert_id, vehicle: &asked.vehicle_id, by: &asked.by, note: "" }, Action::Acknowledge).await
+        self.command(Asked { alert: &asked.alert_id, vehicle: &asked.vehicle_id, by: &asked.by, note: "" }, Action::Acknowledge)
+            .await
     }
 
     async fn assign_alert(&self, request: Request<v1::AssignAlertRequest>) -> Result<Response<v1::Alert>, Status> {
         let asked = request.into_inner();
         let to = text("to", &asked.to, MAX_NAME_CHARACTERS)?;
-        self.command(Asked { alert: &asked.alert_id, vehicle: &asked.vehicle_id, by: &asked.by, note: "" }, Action::Assign { to }).await
+        self.command(Asked { alert: &asked.alert_id, vehicle: &asked.vehicle_id, by: &asked.by, note: "" }, Action::Assign { to })
+            .await
     }
 
     async fn silence_alert(&self, request: Request<v1::SilenceAlertRequest>) -> Result<Response<v1::Alert>, Status> {
@@ -69,17 +71,21 @@ impl AlertService for Alerts {
         let until = asked.until.as_ref().and_then(timestamp_from_proto);
         let until = until.filter(|until| *until > clock::now());
         let until = until.ok_or_else(|| Status::invalid_argument("until: a time ahead of now"))?;
-        self.command(Asked { alert: &asked.alert_id, vehicle: &asked.vehicle_id, by: &asked.by, note: "" }, Action::Silence { until })
-            .await
+        self.command(
+            Asked { alert: &asked.alert_id, vehicle: &asked.vehicle_id, by: &asked.by, note: "" },
+            Action::Silence { until },
+        )
+        .await
     }
 
     async fn resolve_alert(&self, request: Request<v1::ResolveAlertRequest>) -> Result<Response<v1::Alert>, Status> {
         let asked = request.into_inner();
         let verdict = match asked.verdict.as_str() {
             "" => None,
-            code => Some(Verdict::from_code(code).ok_or_else(|| {
-                Status::invalid_argument(format!("verdict: {code:?} is none of confirmed, false_alarm"))
-            })?),
+            code => Some(
+                Verdict::from_code(code)
+                    .ok_or_else(|| Status::invalid_argument(format!("verdict: {code:?} is none of confirmed, false_alarm")))?,
+            ),
         };
         let who = Asked { alert: &asked.alert_id, vehicle: &asked.vehicle_id, by: &asked.by, note: &asked.note };
         self.command(who, Action::Resolve { verdict }).await

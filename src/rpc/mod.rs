@@ -3,8 +3,6 @@
 
 mod alerts;
 mod telemetry;
-#[cfg(test)]
-mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

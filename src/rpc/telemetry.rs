@@ -134,7 +134,8 @@ impl TelemetryService for Telemetry {
     ) -> Result<Response<Self::StreamFleetStateStream>, Status> {
         let v1::FleetStateRequest { vehicle_ids, bounding_box } = request.into_inner();
         let ids = (!vehicle_ids.is_empty()).then(|| Ids::new(vehicle_ids.iter().map(String::as_str)));
-        let ids = ids.transpose().map_err(|_| Status::invalid_argument("vehicle_ids: at most 1,000 ids of [A-Za-z0-9_-]{1,64}"))?;
+        let ids =
+            ids.transpose().map_err(|_| Status::invalid_argument("vehicle_ids: at most 1,000 ids of [A-Za-z0-9_-]{1,64}"))?;
         let bounds = bounding_box.map(|b| BoundingBox::new([b.west, b.south, b.east, b.north])).transpose();
         let bounds = bounds.map_err(|_| Status::invalid_argument("bounding_box: degrees, and south is not north of north"))?;
         let mut pace = interval(PACE);
@@ -193,12 +194,7 @@ async fn begin(intake: &Intake, batch: v1::TelemetryBatch) -> Result<Vec<Begun>,
     Ok(begun)
 }
 
-async fn settle(
-    intake: &Intake,
-    mut begun: Begun,
-    ack_timeout: Duration,
-    into: &mut v1::IngestResponse,
-) -> Result<(), Status> {
+async fn settle(intake: &Intake, mut begun: Begun, ack_timeout: Duration, into: &mut v1::IngestResponse) -> Result<(), Status> {
     let settled = timeout(ack_timeout, intake.settle(&mut begun.pending)).await;
     let settled = settled.map_err(|_| Status::unavailable("not durable in time; send it again"))?;
     let Answer { accepted, duplicates, quarantined } = settled.map_err(refused)?;

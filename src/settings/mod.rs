@@ -2,9 +2,11 @@
 //!
 //! Each part gets its own section, never the whole tree. `odograph.toml` lists all of them with their defaults, and a test compares.
 
+mod live_url;
 mod load;
 mod rules;
 mod signals;
+mod slo;
 mod units;
 
 use std::net::SocketAddr;
@@ -12,9 +14,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use live_url::{LiveUrl, LiveUrlError};
 pub use load::{Mistake, SettingsError, Sources};
 pub use rules::{RuleSetting, Rules};
 pub use signals::{SignalSetting, signal_table};
+pub use slo::{ShareObjective, Slo, TimedObjective};
 pub use units::{ByteSize, Interval};
 
 /// Where everything embedded keeps its files, unless told otherwise.
@@ -26,6 +30,7 @@ pub struct Settings {
     /// Folder of journal, checkpoints and the embedded archive. One process at a time holds it.
     pub data: PathBuf,
     pub http: Http,
+    pub grpc: Grpc,
     pub mqtt: Mqtt,
     pub broker: Broker,
     pub ingest: Ingest,
@@ -36,6 +41,7 @@ pub struct Settings {
     pub live: Live,
     pub fleet: Fleet,
     pub page: Page,
+    pub slo: Slo,
     pub log: Log,
     pub rules: Rules,
     /// Signals beyond the built-in table, and `hold` for those of it.
@@ -45,6 +51,14 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
+    /// Port 0 picks a free one.
+    pub address: SocketAddr,
+}
+
+/// TelemetryService, AlertService, health and reflection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grpc {
     /// Port 0 picks a free one.
     pub address: SocketAddr,
 }
@@ -163,6 +177,8 @@ pub struct Archive {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Live {
+    /// Where the newest state of every vehicle and the alert queue are for other processes. This one reads its memory in any case.
+    pub url: LiveUrl,
     /// Newest states kept in memory, about 1 kB each. Beyond it, vehicles that were silent longest are read from the archive.
     pub max_vehicles: usize,
 }
@@ -234,6 +250,10 @@ impl Settings {
             self.http.address.ip().is_loopback(),
             "`http.address` is not on loopback: there are no accounts, so page and API would be open to everyone; reach them through a tunnel",
         );
+        check(
+            self.grpc.address.ip().is_loopback(),
+            "`grpc.address` is not on loopback: there are no accounts, so it would be open to everyone; reach it through a tunnel",
+        );
         check(self.fleet.stale_after < self.fleet.offline_after, "`fleet.stale_after` must be below `fleet.offline_after`");
         check(self.journal.segment.bytes() >= 1 << 20, "`journal.segment` is under 1MiB; a message must fit a segment");
         check(
@@ -242,6 +262,7 @@ impl Settings {
         );
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
         problems.extend(self.page.problems());
+        problems.extend(self.slo.problems());
         problems.extend(signals::contradictions(&self.signals));
         problems.extend(self.rules.problems());
         problems
@@ -280,6 +301,7 @@ impl Default for Settings {
         Self {
             data: PathBuf::from(DEFAULT_DATA),
             http: Http::default(),
+            grpc: Grpc::default(),
             mqtt: Mqtt::default(),
             broker: Broker::default(),
             ingest: Ingest::default(),
@@ -290,6 +312,7 @@ impl Default for Settings {
             live: Live::default(),
             fleet: Fleet::default(),
             page: Page::default(),
+            slo: Slo::default(),
             log: Log::default(),
             rules: Rules::default(),
             signals: Vec::new(),
@@ -300,6 +323,12 @@ impl Default for Settings {
 impl Default for Http {
     fn default() -> Self {
         Self { address: loopback(8080) }
+    }
+}
+
+impl Default for Grpc {
+    fn default() -> Self {
+        Self { address: loopback(50051) }
     }
 }
 
@@ -375,7 +404,7 @@ impl Default for Archive {
 
 impl Default for Live {
     fn default() -> Self {
-        Self { max_vehicles: 1_000_000 }
+        Self { url: LiveUrl::default(), max_vehicles: 1_000_000 }
     }
 }
 

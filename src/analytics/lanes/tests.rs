@@ -45,7 +45,7 @@ impl Line {
             records: Records::default(),
             library: library.to_owned(),
         };
-        let start_with = LaneStart { blueprint: &blueprint, journal, recovery, publish, tasks: &tasks };
+        let start_with = LaneStart { blueprint: &blueprint, journal, recovery, publish, slo: Arc::default(), tasks: &tasks };
         Ok(Running { inlet: start(start_with)?.inlet, tasks })
     }
 

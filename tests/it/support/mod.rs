@@ -5,6 +5,7 @@ pub mod broker;
 pub mod device;
 pub mod fleet;
 pub mod proxy;
+pub mod redis;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -134,7 +135,7 @@ impl Site {
             .arg("run")
             .arg("--data")
             .arg(self.data())
-            .args(["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"])
+            .args(["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(messages)
@@ -179,7 +180,6 @@ pub fn seed() -> u64 {
 
 /// `make torture` asks for long runs.
 pub fn is_torture() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "tests have no settings")]
     std::env::var_os("ODOGRAPH_TEST_TORTURE").is_some()
 }
 
