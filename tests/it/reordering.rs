@@ -77,7 +77,9 @@ fn any_order_within_the_hold_gives_the_episodes_of_the_right_order() {
     let mut chance = Chance::new(seed());
     let in_order = messages(clock::now());
     let clean = Site::start();
-    in_order.iter().for_each(|message| send(&clean, message));
+    for message in &in_order {
+        send(&clean, message);
+    }
     let expected = judged(&clean);
     assert!(expected.1.len() >= VEHICLES, "a drive without alerts shows nothing: {:?}", expected.1);
 
@@ -93,6 +95,8 @@ fn any_order_within_the_hold_gives_the_episodes_of_the_right_order() {
     assert_eq!(judged(&held), expected);
 
     let not_held = Site::start();
-    shuffled.iter().for_each(|(_, message)| send(&not_held, message));
+    for (_, message) in &shuffled {
+        send(&not_held, message);
+    }
     assert_ne!(judged(&not_held), expected, "an order that changes nothing shows nothing");
 }

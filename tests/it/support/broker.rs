@@ -38,7 +38,8 @@ impl Mosquitto {
         assert_ne!(closed, shipped());
         Self::start_with(&closed, |folder| {
             let passwords = folder.join("passwords");
-            fs::write(&passwords, users.iter().map(|user| format!("{user}:{password}\n")).collect::<String>()).unwrap();
+            let lines: Vec<_> = users.iter().map(|user| format!("{user}:{password}\n")).collect();
+            fs::write(&passwords, lines.concat()).unwrap();
             assert!(Command::new("mosquitto_passwd").arg("-U").arg(&passwords).status().unwrap().success());
             let access = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/mosquitto-acl.conf");
             format!("password_file {}\nacl_file {}\n", passwords.display(), access.display())

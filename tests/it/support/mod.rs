@@ -60,7 +60,8 @@ impl Site {
 
     /// From the next start on: by a script that becomes the program.
     pub fn set_environment(&mut self, environment: &[(&str, &str)]) {
-        let exports: String = environment.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        let exports: Vec<_> = environment.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        let exports = exports.concat();
         let script = self.path().join("odograph-with-environment");
         std::fs::write(&script, format!("#!/bin/sh\n{exports}exec '{}' \"$@\"\n", executable().display())).unwrap();
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
