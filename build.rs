@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let of_services = protox::compile(["odograph/v1/telemetry_service.proto", "odograph/v1/alert_service.proto"], ["proto"])?;
     // What server reflection tells.
-    let descriptors = PathBuf::from(std::env::var("OUT_DIR")?).join("services.binpb");
+    let descriptors = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?).join("services.binpb");
     std::fs::write(descriptors, of_services.encode_to_vec())?;
     let files = protox::compile(
         [

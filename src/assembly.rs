@@ -122,19 +122,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     });
     recall(fleet.clone(), &tasks);
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
-    let grpc = rpc::Parts {
-        fleet: fleet.clone(),
-        intake: Arc::clone(&intake),
-        ack_timeout: settings.mqtt.ack_timeout.duration(),
-        is_ready: {
-            let monitor = monitor.clone();
-            Box::new(move || monitor.health() == JournalHealth::Ok)
-        },
-        tasks: tasks.clone(),
-    };
-    let grpc = rpc::start(settings.grpc.address, grpc).await;
-    let grpc =
-        grpc.with_context(|| format!("cannot listen for gRPC on {}; choose another with --grpc", settings.grpc.address))?;
+    let grpc = serve_grpc(&settings, &fleet, &intake, &monitor, &tasks).await?;
     let describe = |model| ModelForm::new(model, &blueprint.table, &settings.analytics.alert);
     let dashboard = dashboard::Parts {
         fleet,
@@ -170,6 +158,26 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     archive.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn serve_grpc(
+    settings: &Settings,
+    fleet: &Fleet,
+    intake: &Arc<Intake>,
+    monitor: &JournalMonitor,
+    tasks: &Tasks,
+) -> anyhow::Result<SocketAddr> {
+    let monitor = monitor.clone();
+    let parts = rpc::Parts {
+        fleet: fleet.clone(),
+        intake: Arc::clone(intake),
+        ack_timeout: settings.mqtt.ack_timeout.duration(),
+        is_ready: Box::new(move || monitor.health() == JournalHealth::Ok),
+        tasks: tasks.clone(),
+    };
+    let address = settings.grpc.address;
+    let bound = rpc::start(address, parts).await;
+    bound.with_context(|| format!("cannot listen for gRPC on {address}; choose another with --grpc"))
 }
 
 fn open_journal(settings: &Settings, tasks: &Tasks) -> anyhow::Result<(Journal, Recovery)> {

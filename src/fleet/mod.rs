@@ -120,7 +120,7 @@ impl Fleet {
     pub fn next_change_by_silence(&self, vehicle_id: &VehicleId, now: Timestamp) -> Option<Duration> {
         let silence = now.since(self.live.vehicle(vehicle_id)?.reading.received_at);
         let after = [self.settings.stale_after.duration(), self.settings.offline_after.duration()];
-        after.into_iter().find(|after| silence < *after).map(|after| after - silence)
+        after.into_iter().filter(|after| silence < *after).find_map(|after| after.checked_sub(silence))
     }
 
     /// Fills live state with what the archive knows: vehicles that were silent since this process began stay on the map.

@@ -40,11 +40,11 @@ impl AlertService for Alerts {
         let changes = self.fleet.alert_feed().subscribe(request.into_inner().after);
         let follower = (changes, self.tasks.stop());
         let messages = stream::unfold(follower, async |(mut changes, mut stop): (Subscription, Stop)| {
-            let followed = tokio::select! {
-                followed = changes.next() => followed,
+            let next = tokio::select! {
+                next = changes.next() => next,
                 () = stop.requested() => return None,
             };
-            let kind = match followed {
+            let kind = match next {
                 Followed::Event { sequence, event } => Kind::Change(alert_change_to_proto(sequence, &event)),
                 Followed::Missed { sequence } => Kind::MissedUpTo(sequence),
             };

@@ -2,6 +2,8 @@
 //! in the forms of `wire`; thinks nothing itself.
 
 mod alerts;
+#[cfg(test)]
+mod compatibility;
 mod telemetry;
 
 use std::net::SocketAddr;
@@ -9,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -68,7 +70,6 @@ pub async fn start(address: SocketAddr, parts: Parts) -> Result<SocketAddr, std:
         .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(KEEP_ALIVE_AFTER))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .tcp_nodelay(true)
         .add_service(health)
         .add_service(reflection)
         .add_service(TelemetryServiceServer::new(telemetry).max_decoding_message_size(MAX_MESSAGE_BYTES))
@@ -80,7 +81,8 @@ pub async fn start(address: SocketAddr, parts: Parts) -> Result<SocketAddr, std:
         Ok(())
     });
     tasks.spawn("grpc", async move {
-        let incoming = TcpListenerStream::new(listener);
+        // Else small answers wait for the acknowledgement of the one before.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         router.serve_with_incoming_shutdown(incoming, async move { stop.requested().await }).await?;
         Ok(())
     });

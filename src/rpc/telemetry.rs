@@ -209,7 +209,6 @@ async fn settle(intake: &Intake, mut begun: Begun, ack_timeout: Duration, into: 
     Ok(())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
 fn refused(reason: NotPromised) -> Status {
     let detail = format!("{reason}; send it again");
     match reason {

@@ -55,7 +55,7 @@ pub struct Http {
     pub address: SocketAddr,
 }
 
-/// TelemetryService, AlertService, health and reflection.
+/// The services of `proto/odograph/v1`, health and reflection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Grpc {

@@ -1,7 +1,7 @@
 //! The gRPC services of the running program, by a client that was generated from the same files.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use odograph::clock;
 use odograph::wire::proto::v1;
@@ -15,7 +15,7 @@ use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Streaming};
 
-use crate::support::{Site, wait_for};
+use crate::support::{Site, is_torture, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -109,8 +109,18 @@ async fn a_vehicle_is_followed_from_before_it_spoke_through_its_alerts() {
     };
     let acknowledged = alerts.acknowledge_alert(acknowledge.clone()).await.unwrap().into_inner();
     assert_eq!((acknowledged.handling.as_str(), acknowledged.acknowledged_by.as_str()), ("acknowledged", "Ada"));
-    let listed = alerts.list_alerts(v1::ListAlertsRequest { vehicle_id: "truck-7".to_owned() }).await.unwrap().into_inner();
-    assert_eq!(listed.alerts.iter().map(|one| one.handling.as_str()).collect::<Vec<_>>(), ["acknowledged"]);
+    // What is listed follows the journal, a moment later.
+    let since = Instant::now();
+    loop {
+        let asked = v1::ListAlertsRequest { vehicle_id: "truck-7".to_owned() };
+        let listed = alerts.list_alerts(asked).await.unwrap().into_inner().alerts;
+        let listed = listed.iter().find(|one| one.alert_id == alert.alert_id).expect("it is not over");
+        if listed.handling == "acknowledged" {
+            break;
+        }
+        assert!(since.elapsed() < PATIENCE, "still {}", listed.handling);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert!(
         alerts
             .list_alerts(v1::ListAlertsRequest { vehicle_id: "bus-1".to_owned() })
@@ -183,8 +193,56 @@ async fn health_is_honest_and_streams_end_with_the_process() {
     assert_eq!(status("odograph.v1.Nobody").await.unwrap_err().code(), Code::NotFound);
     let mut telemetry = TelemetryServiceClient::new(channel);
     let asked = v1::VehicleStateRequest { vehicle_id: "truck-7".to_owned() };
-    let mut states = telemetry.stream_vehicle_state(Request::new(asked)).await.unwrap().into_inner();
+    let mut followed = telemetry.stream_vehicle_state(Request::new(asked)).await.unwrap().into_inner();
     let stopped = tokio::task::spawn_blocking(move || site.stop().success());
-    assert!(timeout(PATIENCE, states.next()).await.expect("in time").is_none(), "an end, not an error");
+    assert!(timeout(PATIENCE, followed.next()).await.expect("in time").is_none(), "an end, not an error");
     assert!(stopped.await.unwrap());
+}
+
+/// The design allows 200 MB for 10,000.
+const STREAM_BYTES: u64 = 20_000;
+
+#[tokio::test]
+async fn thousands_of_vehicles_each_on_a_stream_of_its_own_cost_little_and_hear_at_once() {
+    let streams: usize = if is_torture() { 10_000 } else { 2_000 };
+    let site = Site::start();
+    let channel = channel(&site).await;
+    let mut telemetry = TelemetryServiceClient::new(channel);
+    let id = |number: usize| format!("car-{number:05}");
+    let send_all = async |telemetry: &mut TelemetryServiceClient<Channel>, ago: u64| {
+        let numbers: Vec<usize> = (0..streams).collect();
+        let batch = |part: &[usize]| v1::TelemetryBatch {
+            readings: part.iter().map(|number| reading(&id(*number), ago, 50.0)).collect(),
+        };
+        let batches: Vec<_> = numbers.chunks(200).map(batch).collect();
+        let mut answers = telemetry.ingest_readings(tokio_stream::iter(batches)).await.unwrap().into_inner();
+        while let Some(answer) = answers.next().await {
+            assert_eq!(answer.unwrap().accepted, 200);
+        }
+    };
+    send_all(&mut telemetry, 60).await;
+    let rss_before = site.rss_bytes();
+    let mut open = Vec::new();
+    for number in 0..streams {
+        let mut states =
+            telemetry.stream_vehicle_state(v1::VehicleStateRequest { vehicle_id: id(number) }).await.unwrap().into_inner();
+        assert_eq!(next(&mut states).await.vehicle_id, id(number));
+        open.push(states);
+    }
+    let each = site.rss_bytes().saturating_sub(rss_before) / streams as u64;
+    // One after another, so that each is alone on its way.
+    let mut delays = Vec::new();
+    for number in (0..streams).step_by(streams / 200) {
+        let sent = Instant::now();
+        telemetry.ingest_reading(reading(&id(number), 0, 60.0)).await.unwrap();
+        assert_eq!(next(&mut open[number]).await.speed_km_per_h, Some(60.0));
+        delays.push(sent.elapsed());
+    }
+    delays.sort_unstable();
+    println!(
+        "{streams} streams: {each} bytes each; sent to heard: p50 {:?}, p99 {:?}",
+        delays[delays.len() / 2],
+        delays[delays.len() * 99 / 100]
+    );
+    assert!(each < STREAM_BYTES, "{each} bytes a stream");
 }
