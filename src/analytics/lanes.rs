@@ -295,6 +295,8 @@ impl LaneThread {
         let mut newest = Vec::new();
         let mut batch = Batch::new();
         let mut next_group = 0;
+        // What the tail of the journal said: a process that dies young again and again must not have more to read every time.
+        self.save_all()?;
         while self.inbox.blocking_recv_many(&mut messages, self.batch_max) > 0 {
             self.watch_load(messages.len());
             let (mut tick, mut checks) = (None, None);
@@ -336,6 +338,10 @@ impl LaneThread {
             self.assess(&mut deliveries, batch, &mut newest)?;
         }
         // So that the next start has nothing to replay.
+        self.save_all()
+    }
+
+    fn save_all(&mut self) -> anyhow::Result<()> {
         (0..self.lane.checkpoint_groups()).try_for_each(|group| self.save(group))
     }
 

@@ -209,6 +209,7 @@ fn a_clock_that_jumps_loses_nothing_and_is_not_believed() {
     });
     let audit = fleet.audit(&site.api(), DRAIN_WITHIN);
     println!("{} acknowledged, {} stored", audit.acknowledged, audit.stored);
+    assert_eq!(site.api().all_quarantined(), 0, "{}", site.api().get("/api/v1/quarantine").text);
     audit.assert_clean();
     assert_eq!(site.api().all_quarantined(), 0);
     // While our clock was an hour behind, readings were ahead of it: kept, flagged, and never the newest state.
