@@ -11,6 +11,7 @@ use super::SqliteArchive;
 use super::cells::{SELECT_LIST, SqliteCells};
 use super::known::hour_of;
 use crate::domain::{Assessment, Timestamp, Timing, VehicleId};
+use crate::storage::buckets::{BucketsPage, BucketsQuery};
 use crate::storage::error::{ArchiveError, database_error};
 use crate::storage::readings::{MICROS_PER_MINUTE, ReadingArchive, ReadingsPage, ReadingsQuery, Walk};
 use crate::storage::row::{ModelVersions, RowReader};
@@ -30,6 +31,10 @@ impl ReadingArchive for SqliteArchive {
         let reader = RowReader { table: &self.0.table, model_versions: &model_versions };
         let read = |row| reader.read(&mut SqliteCells::new(row), &query.vehicle_id);
         Ok(Some(query.page(rows.iter().map(read).collect::<Result<_, _>>()?)))
+    }
+
+    async fn buckets(&self, query: &BucketsQuery) -> Result<Option<BucketsPage>, ArchiveError> {
+        self.read_buckets(query).await
     }
 
     async fn newest_readings(&self, vehicle_ids: &[VehicleId]) -> Result<Vec<Assessment>, ArchiveError> {
