@@ -186,7 +186,9 @@ pub(super) fn aggregates(table: &SignalTable, declared: impl Fn(&str) -> String)
     let mut list = "count(*), max(readings.score)".to_owned();
     for (id, signal) in table.iter() {
         let value = if id.index() < built_in { format!("readings.{}", signal.name) } else { declared(signal.name) };
-        list.push_str(&format!(", count({value}), avg({value}), min({value}), max({value})"));
+        let as_double = |function: &str| format!("cast({function}({value}) as double precision)");
+        let parts = [format!("count({value})"), as_double("avg"), as_double("min"), as_double("max")];
+        list = [list, parts.join(", ")].join(", ");
     }
     list
 }

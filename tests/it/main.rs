@@ -12,6 +12,7 @@ mod network;
 mod order;
 mod postgres;
 mod quality;
+mod reading_back;
 mod support;
 mod train;
 mod twin;
