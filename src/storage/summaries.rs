@@ -24,8 +24,12 @@ pub async fn run(archive: SharedArchive, mut stop: Stop) {
             summed = keep_up(&archive, before) => summed,
             () = stop.requested() => return,
         };
-        if let Err(error) = summed {
-            tracing::warn!(error = %error, "could not sum up old hours; will try again in a minute");
+        match summed {
+            // That the archive is away is said by its writer.
+            Err(error) if !error.is_away() => {
+                tracing::warn!(error = %error, "could not sum up old hours; will try again in a minute");
+            }
+            _ => {}
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}

@@ -51,7 +51,7 @@ fn history_and_alerts_are_right_while_readings_come_in_and_quick_with_fifty_mill
     let mut chance = Chance::new(seed());
     // The last of it is some hours old, as if everything had been summed up that can be.
     let end = (odograph::clock::now().as_micros() - 3 * HOUR).div_euclid(HOUR) * HOUR;
-    let past = Past { vehicles: vehicles(), start: end - SPAN };
+    let past = Past { vehicles: vehicles(), start: (end - SPAN).div_euclid(QUARTER) * QUARTER };
     let mut site = Site::stopped();
     past.store(&site.data());
     site.restart();
