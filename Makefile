@@ -10,7 +10,7 @@ ORT_LIBRARY_SHA256 := 6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf6
 ORT_LIBRARY := libonnxruntime.so.$(ORT_VERSION)
 ORT := .cache/onnxruntime/$(ORT_LIBRARY)
 CHECKS := .cache/checks
-TEST_PACKAGES := mosquitto mosquitto-clients chromium postgresql
+TEST_PACKAGES := mosquitto mosquitto-clients redis-server chromium postgresql faketime
 
 # The page: built by Node into its folder `dist`, from where cargo takes it into the binary.
 WEB := src/dashboard/web
@@ -18,7 +18,7 @@ PAGE := $(WEB)/dist/index.html.gz
 PAGE_SOURCES := $(shell find $(WEB) \( -name node_modules -o -name dist \) -prune -o -type f -print)
 PAGE_LIBRARIES := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: help build run test check bench roundtrip page fetch test-servers models clean
+.PHONY: help build run test torture mutations check bench roundtrip page fetch test-servers models clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,13 @@ check: $(ORT) $(PAGE) $(CHECKS)/ready ## Format, spelling, lints as errors, lice
 	cd $(WEB) && npm run --silent check
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	$(MAKE) test
+
+torture: $(ORT) $(PAGE) test-servers ## The tests of faults at length, an hour or two: 300 kills, ten minutes without PostgreSQL, 50 million readings
+	ODOGRAPH_TEST_TORTURE=1 cargo test --locked --test it --no-fail-fast -- --test-threads 1 --nocapture \
+	    kill:: machine:: network:: postgres:: redis:: shared:: twin::
+
+mutations: $(ORT) $(PAGE) test-servers ## Breaks what tests guard, one place after another, and says what no test noticed
+	python3 tests/mutations.py
 
 bench: build ## The benchmarks of the whole line and of scoring, on this machine
 	./target/release/odograph bench line

@@ -9,7 +9,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo:rerun-if-changed=src/dashboard/web/dist");
     }
     let files = protox::compile(
-        ["odograph/v1/telemetry.proto", "odograph/v1/live.proto", "odograph/journal/v1/journal.proto"],
+        [
+            "odograph/v1/telemetry.proto",
+            "odograph/v1/live.proto",
+            "odograph/journal/v1/journal.proto",
+            "odograph/mirror/v1/mirror.proto",
+        ],
         ["proto"],
     )?;
     prost_build::Config::new().btree_map(["."]).compile_fds(files)?;

@@ -1,6 +1,8 @@
 //! Builds the line from its end to its source, runs it, and takes it down the other way round: the only file that knows all parts.
 
+mod measures;
 mod models;
+mod redis_parts;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -9,42 +11,39 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::alerts::watcher;
+use crate::alerts::{dispatcher, watcher};
 use crate::analytics::blueprint::{Blueprint, Records};
 use crate::analytics::checks::Checks;
 use crate::analytics::fences::FenceSet;
 use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
 use crate::analytics::library::find_library;
 use crate::analytics::rules::Rules;
+use crate::clock;
 use crate::configuration::{self, InForce};
 use crate::dashboard::{self, ModelForm, Reason};
-use crate::domain::{Assessment, SignalTable};
+use crate::domain::{Assessment, Change, SignalTable};
 use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
-use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader};
+use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader, Recovery};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings::{self, Settings};
 use crate::simulator::roads::Roads;
+use crate::slo::{Promise, Slo};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
 use crate::storage::{self, ArchiveAddress, SharedArchive, VehicleRegister, retention, summaries};
 use crate::tasks::{Stop, Tasks};
 use crate::wire::geojson;
 
-pub use models::shipped_models;
+pub use models::{NO_MODEL, shipped_models};
 
-/// The recorder folds what histograms have collected this often; without it they grow.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Whoever needs the archive for its start and did not reach it tries again after this long.
 const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);
-/// Readings of one lane step.
-const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 /// Where the process really listens.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
@@ -57,24 +56,30 @@ pub struct Addresses {
 ///
 /// `roads`: where a simulated fleet drives, for the map.
 pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Addresses, &Tasks)) -> anyhow::Result<()> {
-    let recorder = install_recorder()?;
+    let recorder = measures::install_recorder(&settings.slo)?;
     crate::metrics::describe();
     let tasks = Tasks::default();
     let table = Arc::new(settings::signal_table(&settings.signals));
-    std::fs::create_dir_all(&settings.data)
-        .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
-
-    let (journal, recovery) =
-        tokio::task::block_in_place(|| Journal::open(&settings.data.join("journal"), &settings.journal, &tasks))?;
+    let (journal, recovery) = open_journal(&settings, &tasks)?;
     let monitor = journal.monitor();
+    let slo = measures::start_slo(&settings.slo, &monitor, &tasks);
     let archive = storage::open(ArchiveAddress::read(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
     let (register, knows_vehicles) = register(&archive, &settings.ingest).await?;
     let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
     start_upkeep(&archive, settings.ingest.retention.duration(), &tasks);
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let open_alerts = Arc::new(OpenAlerts::default());
-    let alert_feed = Arc::new(AlertFeed::new(crate::clock::now().as_micros().unsigned_abs()));
-    let watched = WatchedAlerts { open: Arc::clone(&open_alerts), feed: Arc::clone(&alert_feed), live: Arc::clone(&live) };
+    let alert_feed = Arc::new(AlertFeed::new(clock::now().as_micros().unsigned_abs()));
+    let watched = WatchedAlerts {
+        open: Arc::clone(&open_alerts),
+        feed: Arc::clone(&alert_feed),
+        live: Arc::clone(&live),
+        slo: Arc::clone(&slo),
+    };
+    let degraded = match settings.live.url.redis() {
+        Some(url) => redis_parts::start(url, &journal, &live, &table, &settings, &tasks).await?,
+        None => Vec::new(),
+    };
     let changes = journal.reader(watcher::CURSOR)?;
     let mut blueprint = blueprint(&settings, &table)?;
     blueprint.records = records_of(&register);
@@ -88,6 +93,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
             let live = Arc::clone(&live);
             Box::new(move |newest: &mut Vec<Assessment>| live.update(lane, newest)) as lanes::Publish
         },
+        slo: Arc::clone(&slo),
         tasks: &tasks,
     })?;
     for alert in &left_open {
@@ -98,16 +104,10 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let are_files = !settings.fences.files.is_empty();
     let in_force = InForce::new((configuration, revision), blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
     catch_up(knows_vehicles, &register, &in_force, &tasks).await;
-    let mut intake = Intake::new(inlet_of(inlet), Arc::clone(&table), &settings.ingest);
-    if settings.ingest.only_registered {
-        intake = intake.only_from(register.clone());
-    }
+    let intake = intake_to(inlet, &table, &settings.ingest, &register).observed_by(&slo);
     let intake = Arc::new(intake);
 
-    let listener = dashboard::listen(settings.http.address);
-    let listener =
-        listener.with_context(|| format!("cannot listen for HTTP on {}; choose another with --http", settings.http.address))?;
-    let http = listener.local_addr()?;
+    let (listener, http) = listen(settings.http.address)?;
     let fleet = Fleet::new(FleetParts {
         live,
         open_alerts,
@@ -130,17 +130,16 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
         address: http,
         tasks: tasks.clone(),
         ready: readiness(monitor, archive_health),
-        metrics: Box::new({
-            let recorder = recorder.clone();
-            move || recorder.render()
-        }),
+        degraded: Box::new(move || degraded.iter().filter_map(redis_parts::RedisPart::problem).collect()),
+        metrics: measures::renderer(&recorder, &slo),
+        slo,
     };
     drop(roads);
     serve(listener, dashboard::router(dashboard, ways_in), &tasks);
     subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
     let addresses = Addresses { http, mqtt: door.address() };
-    upkeep(recorder, &tasks);
+    measures::upkeep(recorder, &tasks);
     // Before anybody knows that it runs: a signal that nobody waits for kills the process.
     let told_to_stop = told_to_stop()?;
     announce(addresses)?;
@@ -158,10 +157,14 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     Ok(())
 }
 
-fn install_recorder() -> anyhow::Result<PrometheusHandle> {
-    // As buckets they are exact over any span; a summary would forget, and hold what happened before.
-    let batches = Matcher::Full(crate::metrics::LANE_BATCH_READINGS.to_owned());
-    Ok(PrometheusBuilder::new().set_buckets_for_metric(batches, BATCH_BUCKETS)?.install_recorder()?)
+fn open_journal(settings: &Settings, tasks: &Tasks) -> anyhow::Result<(Journal, Recovery)> {
+    let folder = settings.data.join("journal");
+    std::fs::create_dir_all(&settings.data)
+        .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
+    if settings.live.url.redis().is_none() {
+        dispatcher::forget(&folder).context("cannot remove the cursor of the alert queue")?;
+    }
+    Ok(tokio::task::block_in_place(|| Journal::open(&folder, &settings.journal, tasks))?)
 }
 
 /// And whether it is filled: with the archive away it can do without, unless only those in it may send.
@@ -256,16 +259,22 @@ struct WatchedAlerts {
     open: Arc<OpenAlerts>,
     live: Arc<LiveState>,
     feed: Arc<AlertFeed>,
+    slo: Arc<Slo>,
 }
 
 /// Open alerts follow the journal, so that nobody sees one that a power cut could take back.
 fn watch_alerts(changes: Reader, watched: WatchedAlerts, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
-    let table = Arc::clone(table);
+    let (table, began) = (Arc::clone(table), clock::now());
     tasks.spawn_thread("alert watcher", move || {
         watcher::run(changes, &table, |event| {
             watched.open.apply(&event);
             watched.live.touch(&event.alert.vehicle_id);
+            // What the last run left is met again, and was perhaps shown then.
+            let opened_at = (event.change == Change::Opened && event.at >= began).then_some(event.at);
             watched.feed.publish(event);
+            if let Some(opened_at) = opened_at {
+                watched.slo.took(Promise::Alerted, clock::now().since(opened_at), 1);
+            }
         });
         Ok(())
     })?;
@@ -319,6 +328,18 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
     })
 }
 
+fn intake_to(lanes: LaneInlet, table: &Arc<SignalTable>, settings: &settings::Ingest, register: &VehicleRegister) -> Intake {
+    let intake = Intake::new(inlet_of(lanes), Arc::clone(table), settings);
+    if settings.only_registered { intake.only_from(register.clone()) } else { intake }
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = dashboard::listen(address);
+    let listener = listener.with_context(|| format!("cannot listen for HTTP on {address}; choose another with --http"))?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
 fn inlet_of(lanes: LaneInlet) -> Inlet {
     let waiting = lanes.clone();
     Inlet::new(
@@ -355,19 +376,6 @@ fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
     tasks.spawn("http", async move {
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.requested().await }).await?;
         Ok(())
-    });
-}
-
-fn upkeep(recorder: PrometheusHandle, tasks: &Tasks) {
-    let mut stop = tasks.stop();
-    tasks.spawn("metrics upkeep", async move {
-        let mut interval = tokio::time::interval(METRICS_UPKEEP);
-        loop {
-            tokio::select! {
-                _ = interval.tick() => recorder.run_upkeep(),
-                () = stop.requested() => return Ok(()),
-            }
-        }
     });
 }
 

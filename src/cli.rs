@@ -1,6 +1,7 @@
 //! The command line: what each command is called and takes. Data goes to stdout, messages to stderr.
 
 mod bench;
+mod doctor;
 mod evaluate;
 mod explain;
 mod features;
@@ -49,6 +50,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Compare the alerts that other settings would have given over stored history with those of today
     WhatIf(what_if::WhatIfArgs),
+    /// Look at settings, disk, archive, broker, limits and models, and say what is wrong, why, and what to do
+    Doctor(doctor::DoctorArgs),
     /// Measure this machine and this build
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -142,6 +145,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Train(arguments) => return train(&arguments),
         Command::Explain(arguments) => return explain(&arguments),
         Command::WhatIf(arguments) => return what_if(&arguments),
+        Command::Doctor(arguments) => return doctor::run(&arguments),
         Command::Bench(command) => return bench::run(command),
         Command::Config { command: ConfigCommand::Show(arguments) } => {
             print!("{}", load(&arguments)?.without_passwords().to_toml());

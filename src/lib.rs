@@ -14,6 +14,7 @@ pub mod clock; // from floor 1 up
 pub mod crash_point;
 pub mod metrics;
 pub mod settings;
+pub mod slo;
 pub mod tasks;
 
 pub mod journal; // floor 1

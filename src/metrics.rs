@@ -23,6 +23,7 @@ metrics! {
     BROKER_CONNECTED "odograph_broker_connected" "1 while the subscription at the outside broker stands, else 0.";
     LANE_BATCH_READINGS "odograph_lane_batch_readings" "Readings that one lane step took together.";
     LANE_STEP_SECONDS "odograph_lane_step_seconds" "Time of one lane step.";
+    LEFT_OUT "odograph_left_out_total" "What lanes left out while more came than they could judge in full, by what.";
     READINGS_SCORED "odograph_readings_scored_total" "Readings that at least one model scored.";
     READINGS_NOT_SCORED "odograph_readings_not_scored_total" "Readings without a score, by reason.";
     QUALITY_VERDICTS "odograph_quality_verdicts_total" "Readings of which something could not be believed, by verdict.";
@@ -36,6 +37,19 @@ metrics! {
     JOURNAL_BAD_FRAMES "odograph_journal_bad_frames_total" "Frames that failed their checksum and were skipped.";
     ARCHIVE_LAG_BYTES "odograph_archive_lag_bytes" "Journal bytes that the archive has not stored yet.";
     ARCHIVE_STORE_SECONDS "odograph_archive_store_seconds" "Time of one archive transaction.";
+    LIVE_MIRRORED "odograph_live_mirrored_total" "Vehicle states that were written to Redis.";
+    LIVE_MIRROR_CONNECTED "odograph_live_mirror_connected" "1 while Redis has all of live state, else 0.";
+    ALERTS_QUEUED "odograph_alerts_queued_total" "Changes of alerts that the alert queue has taken.";
+    ALERTS_WAITING "odograph_alerts_waiting" "Changes of alerts that wait on disk for the alert queue.";
+    ALERTS_DEAD "odograph_alerts_dead_total" "Changes of alerts that waited too long, or with too many others, and became dead letters.";
+    READING_DURABLE_SECONDS "odograph_reading_durable_seconds" "From a reading's arrival until its sender can be told that it is kept.";
+    READING_SCORED_SECONDS "odograph_reading_scored_seconds" "From a reading's arrival until rules, fences and models have judged it.";
+    READING_ALERTED_SECONDS "odograph_reading_alerted_seconds" "From the arrival of the reading that opened an alert until the alert is shown.";
+    SLO_EVENTS "odograph_slo_events_total" "Events that an objective is about, by objective.";
+    SLO_GOOD_EVENTS "odograph_slo_good_events_total" "Those of them that were good, by objective.";
+    SLO_OBJECTIVE "odograph_slo_objective" "Share of good events that is promised, by objective.";
+    SLO_BURN_RATE "odograph_slo_burn_rate" "Share of bad events over the share that may be bad, by objective and window; 1 uses the budget up in 30 days.";
+    SLO_BUDGET_LEFT "odograph_slo_budget_left" "Share of the error budget of 30 days, or since the start, that is left, by objective; below 0 it is overspent.";
     ARCHIVE_FAILURES "odograph_archive_failures_total" "Archive transactions that failed and are tried again.";
 }
 

@@ -52,19 +52,29 @@ fn pass_on(
     take: &mut impl FnMut(AlertEvent),
     last_commit: &mut Instant,
 ) -> Result<(), JournalError> {
-    for frame in reader.next(FRAMES_MAX)?.iter().filter(|frame| is_alert_event(&frame.payload)) {
-        match decode_record(&frame.payload, frame.arrival, table) {
-            Ok(Record::AlertEvent(event)) => take(*event),
-            Ok(_) => {}
-            // The archive writer meets it too, and keeps it in the quarantine.
-            Err(error) => tracing::error!(%error, "a change of an alert cannot be read"),
-        }
-    }
+    next_events(reader, table)?.into_iter().for_each(take);
     if last_commit.elapsed() >= COMMIT_EVERY {
         *last_commit = Instant::now();
         reader.commit()?;
     }
     Ok(())
+}
+
+/// The changes of alerts in the next frames, if any.
+pub(super) fn next_events(reader: &mut Reader, table: &SignalTable) -> Result<Vec<AlertEvent>, JournalError> {
+    let frames = reader.next(FRAMES_MAX)?;
+    let events = frames.iter().filter(|frame| is_alert_event(&frame.payload)).filter_map(|frame| {
+        match decode_record(&frame.payload, frame.arrival, table) {
+            Ok(Record::AlertEvent(event)) => Some(*event),
+            Ok(_) => None,
+            // The archive writer meets it too, and keeps it in the quarantine.
+            Err(error) => {
+                tracing::error!(%error, "a change of an alert cannot be read");
+                None
+            }
+        }
+    });
+    Ok(events.collect())
 }
 
 #[cfg(test)]

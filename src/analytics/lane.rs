@@ -14,6 +14,7 @@ use super::alerting::{Seen, Tail};
 use super::blueprint::Records;
 use super::checks::{At, Checks};
 use super::claim::{Claim, Level};
+use super::overload::Shed;
 use super::profile::Cohorts;
 use super::scoring::Scoring;
 use super::vehicle::Vehicle;
@@ -215,6 +216,11 @@ impl Lane {
             self.vehicles[vehicle as usize].newest_at = None;
         }
         self.counters.flush();
+    }
+
+    /// What to leave out from the next batch on.
+    pub const fn shed(&mut self, shed: Shed) {
+        self.scoring.shed(shed);
     }
 
     /// From the next batch on.

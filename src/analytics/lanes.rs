@@ -12,11 +12,17 @@ use super::alerting::CommandRefused;
 use super::blueprint::{Blueprint, BlueprintError};
 use super::checks::Checks;
 use super::lane::{Lane, Obeyed, RestoreError};
+use super::overload::{Overload, Shed};
 use crate::domain::{Alert, Assessment, Command, Delivery, SLOTS, Slot, Timestamp};
 use crate::journal::{Batch, Journal, JournalClosed, Recovery};
 use crate::settings;
+use crate::slo::{Promise, Slo};
 use crate::tasks::Tasks;
 use crate::{clock, metrics as names};
+
+mod hold;
+
+use hold::Hold;
 
 /// Checkpoints and reports happen on these.
 const TICK: Duration = Duration::from_secs(1);
@@ -34,6 +40,7 @@ pub struct LaneStart<'a, P> {
     pub recovery: Recovery,
     /// One per lane, by its number.
     pub publish: P,
+    pub slo: Arc<Slo>,
     pub tasks: &'a Tasks,
 }
 
@@ -166,7 +173,18 @@ pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<Started
         let (inlet, inbox) = mpsc::channel(settings.inbox);
         let (ended, has_ended) = watch::channel(());
         start.tasks.spawn("lane ticks", tick(inlet.downgrade(), has_ended));
-        let thread = LaneThread { lane, inbox, publish, journal: start.journal.clone(), batch_max: settings.batch_max };
+        let thread = LaneThread {
+            lane,
+            inbox,
+            publish,
+            slo: Arc::clone(&start.slo),
+            arrived: Vec::new(),
+            journal: start.journal.clone(),
+            batch_max: settings.batch_max,
+            hold: Hold::new(settings.reorder_hold.duration()),
+            overload: Overload::new(settings.shed_after.duration()),
+            step_seconds: histogram!(names::LANE_STEP_SECONDS),
+        };
         start.tasks.spawn_thread("lane", move || {
             let result = thread.run();
             drop(ended);
@@ -249,18 +267,28 @@ async fn tick(lane: mpsc::WeakSender<Message>, mut has_ended: watch::Receiver<()
     }
 }
 
+/// When it came, and with how many readings; a delivery is one message.
+fn arrival(delivery: &Delivery) -> Option<(Timestamp, u32)> {
+    Some((delivery.readings.first()?.received_at, u32::try_from(delivery.readings.len()).unwrap_or(u32::MAX)))
+}
+
 struct LaneThread {
     lane: Lane,
     inbox: mpsc::Receiver<Message>,
     publish: Publish,
+    slo: Arc<Slo>,
+    /// When the readings of each delivery of a batch came.
+    arrived: Vec<(Timestamp, u32)>,
     journal: Journal,
     batch_max: usize,
+    hold: Hold,
+    overload: Overload,
+    step_seconds: metrics::Histogram,
 }
 
 impl LaneThread {
     /// The heart of the product: wait for the first delivery, take everything else that is waiting, assess the batch, send it on.
     fn run(mut self) -> anyhow::Result<()> {
-        let step_seconds = histogram!(names::LANE_STEP_SECONDS);
         let mut messages = Vec::with_capacity(self.batch_max);
         let mut deliveries = Vec::with_capacity(self.batch_max);
         let mut commands = Vec::new();
@@ -268,6 +296,7 @@ impl LaneThread {
         let mut batch = Batch::new();
         let mut next_group = 0;
         while self.inbox.blocking_recv_many(&mut messages, self.batch_max) > 0 {
+            self.watch_load(messages.len());
             let (mut tick, mut checks) = (None, None);
             for message in messages.drain(..) {
                 match message {
@@ -277,13 +306,9 @@ impl LaneThread {
                     Message::Tick(now) => tick = Some(now),
                 }
             }
+            self.hold.pass(&mut deliveries, Instant::now());
             if !deliveries.is_empty() {
-                let began = Instant::now();
-                self.lane.assess(&mut deliveries, &mut batch, &mut newest);
-                step_seconds.record(began.elapsed());
-                (self.publish)(&mut newest);
-                newest.clear();
-                batch = self.journal.submit(batch)?;
+                batch = self.assess(&mut deliveries, batch, &mut newest)?;
             }
             for Ordered { command, answer } in commands.drain(..) {
                 match self.lane.command(&command, &mut batch) {
@@ -306,8 +331,43 @@ impl LaneThread {
                 next_group = (next_group + 1) % self.lane.checkpoint_groups();
             }
         }
+        self.hold.end(&mut deliveries);
+        if !deliveries.is_empty() {
+            self.assess(&mut deliveries, batch, &mut newest)?;
+        }
         // So that the next start has nothing to replay.
         (0..self.lane.checkpoint_groups()).try_for_each(|group| self.save(group))
+    }
+
+    fn assess(
+        &mut self,
+        deliveries: &mut Vec<Delivery>,
+        mut batch: Batch,
+        newest: &mut Vec<Assessment>,
+    ) -> anyhow::Result<Batch> {
+        let began = Instant::now();
+        self.arrived.extend(deliveries.iter().filter_map(arrival));
+        self.lane.assess(deliveries, &mut batch, newest);
+        self.step_seconds.record(began.elapsed());
+        let now = clock::now();
+        for (received_at, readings) in self.arrived.drain(..) {
+            self.slo.took(Promise::Scored, now.since(received_at), readings);
+        }
+        (self.publish)(newest);
+        newest.clear();
+        Ok(self.journal.submit(batch)?)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "an inbox is small")]
+    fn watch_load(&mut self, taken: usize) {
+        let fill = (taken + self.inbox.len()) as f64 / self.inbox.max_capacity() as f64;
+        if let Some(shed) = self.overload.observe(fill, Instant::now()) {
+            match shed {
+                Shed::Nothing => tracing::info!("this lane keeps up again; nothing is left out"),
+                shed => tracing::warn!(left_out = ?shed, "more comes than this lane can judge in full; every reading is kept"),
+            }
+            self.lane.shed(shed);
+        }
     }
 
     fn save(&mut self, group: usize) -> anyhow::Result<()> {

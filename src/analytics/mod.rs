@@ -18,6 +18,7 @@ pub mod library;
 pub mod model;
 pub mod offline;
 pub mod onnx_file;
+mod overload;
 pub mod profile;
 pub mod quality;
 pub mod rows;

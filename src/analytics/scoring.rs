@@ -10,6 +10,7 @@ use super::claim::Level;
 use super::contract::Contract;
 use super::features::{AsOf, FeatureNameError, FeaturePlan};
 use super::model::{Model, ModelError};
+use super::overload::Shed;
 use crate::domain::{ModelScore, NotScored, SignalTable, Timing, VehicleRecord};
 use crate::settings;
 
@@ -27,6 +28,17 @@ pub struct Scoring {
     scorers: Vec<Scorer>,
     /// One per reading and model, in the order of [`Scoring::add`].
     tickets: Vec<Ticket>,
+    shed: Shed,
+    /// What was left out since it was last taken.
+    left_out: LeftOut,
+}
+
+/// What overload cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeftOut {
+    pub explanations: u64,
+    /// Scores of second models.
+    pub scores: u64,
 }
 
 /// Where the score of a reading by one model will stand, or why there will be none.
@@ -69,7 +81,14 @@ impl Scoring {
             scorers.push(Scorer::new(model, table, batch_max, &mut names)?);
         }
         let plan = FeaturePlan::compile(names.iter().map(String::as_str), table)?;
-        Ok(Self { row: vec![f32::NAN; plan.width()], plan, tickets: Vec::with_capacity(batch_max * scorers.len()), scorers })
+        Ok(Self {
+            row: vec![f32::NAN; plan.width()],
+            plan,
+            tickets: Vec::with_capacity(batch_max * scorers.len()),
+            scorers,
+            shed: Shed::default(),
+            left_out: LeftOut::default(),
+        })
     }
 
     /// When models alert whose contract does not say so itself.
@@ -94,6 +113,16 @@ impl Scoring {
         self.scorers.iter().filter_map(|scorer| Some((scorer.model.contract(), scorer.policy.no_alerts()?)))
     }
 
+    /// What to leave out from now on.
+    pub const fn shed(&mut self, shed: Shed) {
+        self.shed = shed;
+    }
+
+    /// What was left out since the last call.
+    pub fn take_left_out(&mut self) -> LeftOut {
+        std::mem::take(&mut self.left_out)
+    }
+
     /// Forgets the readings of the last batch.
     pub fn clear(&mut self) {
         self.tickets.clear();
@@ -107,8 +136,16 @@ impl Scoring {
             return first;
         }
         self.plan.fill_row(&asked.as_of, &mut self.row);
+        let mut has_model = false;
         for scorer in &mut self.scorers {
-            self.tickets.push(scorer.add(asked, &self.row));
+            if has_model && self.shed >= Shed::SecondModels {
+                self.left_out.scores += u64::from(scorer.is_for(asked));
+                self.tickets.push(Err(NotScored::NotApplicable));
+                continue;
+            }
+            let ticket = scorer.add(asked, &self.row);
+            has_model |= ticket.is_ok();
+            self.tickets.push(ticket);
         }
         first
     }

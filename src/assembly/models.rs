@@ -16,7 +16,7 @@ const SHIPPED_MODELS: &[(&str, &[u8])] = &[
     ("models/drive_window/drive_window.onnx", include_bytes!("../../models/drive_window/drive_window.onnx")),
 ];
 /// In `analytics.models`: score nothing.
-const NO_MODEL: &str = "none";
+pub const NO_MODEL: &str = "none";
 
 /// The models that are part of this program.
 pub fn shipped_models() -> Vec<ModelSource> {

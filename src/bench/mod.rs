@@ -12,13 +12,13 @@
 //! - One connection per vehicle, MQTT 3.1.1, `QoS` 1, `TCP_NODELAY`. Each vehicle first sends the last five minutes as an array (`history`), so that
 //!   windows are filled and models score; that and the warm-up are left out of all figures. Both processes share the machine.
 
-mod exposition;
+pub mod exposition;
 mod flight;
 pub mod generator;
 #[cfg(test)]
 mod generator_tests;
 mod history;
-mod http;
+pub mod http;
 mod latency;
 mod ledger;
 pub mod line;

@@ -2,7 +2,7 @@
 //! checked: `analytics::model::check`; how well it finds faults: `evaluate`.
 
 mod annotate;
-mod check;
+pub(super) mod check;
 mod describe;
 
 use std::io::Write as _;

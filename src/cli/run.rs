@@ -88,9 +88,7 @@ fn parse_crash(text: &str) -> Result<(CrashPoint, u32), String> {
 
 /// One open file per vehicle, as many as the system admits; a simulated one needs another for its own end.
 fn allow_connections(max_connections: usize, simulated: u32) {
-    /// Journal, archive, HTTP and the rest.
-    const OTHER_FILES: u64 = 1_000;
-    let wanted = max_connections as u64 + u64::from(simulated) + OTHER_FILES;
+    let wanted = files_wanted(max_connections) + u64::from(simulated);
     let possible = raise_open_files(wanted);
     if possible < wanted {
         info!(
@@ -98,6 +96,12 @@ fn allow_connections(max_connections: usize, simulated: u32) {
             max_connections, "the hard limit of open files (ulimit -Hn) admits fewer vehicles than settings do"
         );
     }
+}
+
+/// One for each vehicle, and those of journal, archive, HTTP and the rest.
+pub(super) const fn files_wanted(max_connections: usize) -> u64 {
+    const OTHER_FILES: u64 = 1_000;
+    max_connections as u64 + OTHER_FILES
 }
 
 /// The fleet reports every few seconds, so that a page shows it driving soon; what goes wrong in the first minute is planned.

@@ -19,6 +19,7 @@ mod openapi;
 mod parameters;
 mod problem;
 mod quarantine;
+mod slo;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -49,6 +50,7 @@ pub use self::tiles::TilesError;
 use self::problem::Problem;
 use crate::fleet::Fleet;
 use crate::ingest::quarantine_replay::QuarantineReplay;
+use crate::slo::Slo;
 use crate::tasks::Tasks;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,14 +67,17 @@ pub struct Parts {
     /// Those that score here.
     pub models: Vec<ModelForm>,
     pub map: Map,
+    pub slo: Arc<Slo>,
     pub address: SocketAddr,
     /// Open sockets are among them.
     pub tasks: Tasks,
     pub ready: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
+    /// What does not work although the process is ready.
+    pub degraded: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
 
-/// Why the process is not ready.
+/// Why the process is not ready, or less than whole.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = NotReady)]
 pub struct Reason {
@@ -90,6 +95,8 @@ struct Live {
 struct Ready {
     ready: bool,
     reasons: Vec<Reason>,
+    /// What does not work although the process is ready.
+    degraded: Vec<Reason>,
 }
 
 type Shared = Arc<Parts>;
@@ -140,6 +147,7 @@ fn described(shared: &Shared) -> OpenApiRouter {
         .merge(fences::router(shared.fences.clone()))
         .merge(map::router(shared.map.clone()))
         .merge(models::router(shared.models.clone()))
+        .merge(slo::router(Arc::clone(&shared.slo)))
         .merge(live_channel::router(fleet, shared.tasks.clone()));
     OpenApiRouter::default()
         .routes(routes!(live))
@@ -172,7 +180,7 @@ async fn live() -> Json<Live> {
 async fn ready(State(parts): State<Shared>) -> Response {
     let reasons = (parts.ready)();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready: reasons.is_empty(), reasons })).into_response()
+    (status, Json(Ready { ready: reasons.is_empty(), reasons, degraded: (parts.degraded)() })).into_response()
 }
 
 /// Metrics for Prometheus.

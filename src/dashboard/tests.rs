@@ -81,9 +81,11 @@ async fn a_server_with(page: settings::Page) -> Server {
         },
         models: Vec::new(),
         map: Map::new(&page, None).unwrap(),
+        slo: Arc::default(),
         replay: QuarantineReplay::new(Arc::clone(&intake), archive.clone()),
         address,
         tasks: tasks.clone(),
+        degraded: Box::new(Vec::new),
         ready: Box::new({
             let problem = Arc::clone(&problem);
             move || problem.lock().unwrap().clone().map(|problem| Reason { part: "archive", problem }).into_iter().collect()
@@ -229,7 +231,7 @@ fn moment(text: &str) -> Timestamp {
 async fn health_says_why_and_metrics_are_text() {
     let server = a_server().await;
     assert_eq!(server.get("/health/live").await.status, 200);
-    assert_eq!(server.get("/health/ready").await.json, serde_json::json!({"ready": true, "reasons": []}));
+    assert_eq!(server.get("/health/ready").await.json, serde_json::json!({"ready": true, "reasons": [], "degraded": []}));
     *server.problem.lock().unwrap() = Some("the disk is full".to_owned());
     let answer = server.get("/health/ready").await;
     assert_eq!((answer.status, &answer.json["reasons"][0]["problem"]), (503, &"the disk is full".into()));

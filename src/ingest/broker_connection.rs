@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rumqttc::v5::mqttbytes::v5::{
-    Connect, ConnectReturnCode, Disconnect, DisconnectReasonCode, Filter, Login, Packet, PingReq, PubAck, Subscribe,
+    ConnAck, Connect, ConnectReturnCode, Disconnect, DisconnectProperties, DisconnectReasonCode, Filter, Login, Packet, PingReq,
+    PubAck, Subscribe,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -63,8 +64,12 @@ pub(super) struct Writer {
     buffer: BytesMut,
 }
 
-/// Connects, and returns once the broker has agreed. Whether it kept a session for us comes with it.
-pub(super) async fn open(address: &str, connect: &Connect, login: Option<&Login>) -> Result<(Reader, Writer, bool), BrokerError> {
+/// Connects, and returns once the broker has agreed. Its answer says whether it kept a session for us, and its limits.
+pub(super) async fn open(
+    address: &str,
+    connect: &Connect,
+    login: Option<&Login>,
+) -> Result<(Reader, Writer, ConnAck), BrokerError> {
     let handshake = async {
         let socket = TcpStream::connect(address).await?;
         // An acknowledgement must not wait for the one before it.
@@ -75,7 +80,7 @@ pub(super) async fn open(address: &str, connect: &Connect, login: Option<&Login>
         writer.put(&Packet::Connect(connect.clone(), None, login.cloned()))?;
         writer.flush().await?;
         match reader.next().await? {
-            Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => Ok((reader, writer, answer.session_present)),
+            Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => Ok((reader, writer, answer)),
             Packet::ConnAck(answer) => Err(BrokerError::Refused(answer.code)),
             other => Err(BrokerError::Unexpected(format!("{other:?}"))),
         }
@@ -120,6 +125,18 @@ impl Writer {
     /// The session stays with the broker.
     pub fn disconnect(&mut self) -> Result<(), BrokerError> {
         self.put(&Packet::Disconnect(Disconnect::new(DisconnectReasonCode::NormalDisconnection)))
+    }
+
+    /// The broker forgets the session.
+    pub fn leave_nothing_behind(&mut self) -> Result<(), BrokerError> {
+        let mut disconnect = Disconnect::new(DisconnectReasonCode::NormalDisconnection);
+        disconnect.properties = Some(DisconnectProperties {
+            session_expiry_interval: Some(0),
+            reason_string: None,
+            user_properties: Vec::new(),
+            server_reference: None,
+        });
+        self.put(&Packet::Disconnect(disconnect))
     }
 
     /// What was put and not flushed, in bytes.

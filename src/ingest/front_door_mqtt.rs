@@ -284,7 +284,11 @@ impl Hook {
             Ok(Ok(_answer)) => Ok(()),
             Ok(Err(NotPromised::Stopped)) => Err(code::SERVER_SHUTTING_DOWN),
             Ok(Err(NotPromised::Lost)) => Err(code::UNSPECIFIED),
-            Ok(Err(NotPromised::Full)) | Err(_) => Err(code::SERVER_BUSY),
+            Ok(Err(NotPromised::Full)) => Err(code::SERVER_BUSY),
+            Err(_not_in_time) => {
+                self.intake.turned_away();
+                Err(code::SERVER_BUSY)
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use super::counts::Counts;
 use crate::clock;
 use crate::domain::{Delivery, Outcome, Quarantined, Reason, Receipt, SignalTable, Slot, Source, Timestamp, VehicleId};
 use crate::settings;
+use crate::slo::{Promise, Slo};
 use crate::storage::VehicleRegister;
 use crate::wire::Refusal;
 use crate::wire::decode::{DecodeContext, Decoded, Format, Refused, decode, quarantine};
@@ -91,6 +92,7 @@ pub struct Intake {
     /// `None`: every vehicle may send.
     allowed: Option<VehicleRegister>,
     counts: Counts,
+    slo: Arc<Slo>,
 }
 
 impl Intake {
@@ -104,7 +106,15 @@ impl Intake {
             retention: settings.retention.duration(),
             allowed: None,
             counts: Counts::default(),
+            slo: Arc::default(),
         }
+    }
+
+    /// Counts there what objectives are about.
+    #[must_use]
+    pub fn observed_by(mut self, slo: &Arc<Slo>) -> Self {
+        self.slo = Arc::clone(slo);
+        self
     }
 
     /// From now on, messages of vehicles that are not in `register` are quarantined.
@@ -157,7 +167,11 @@ impl Intake {
     /// [`NotPromised::Full`] where the lane has no room; else as [`Intake::begin`].
     pub fn begin_if_room(&self, message: &Message<'_>) -> Result<Pending, NotPromised> {
         let (delivery, pending) = self.prepare(message);
-        (self.inlet.try_deliver)(delivery)?;
+        (self.inlet.try_deliver)(delivery).inspect_err(|&reason| {
+            if reason == NotPromised::Full {
+                self.turned_away();
+            }
+        })?;
         Ok(pending)
     }
 
@@ -166,7 +180,9 @@ impl Intake {
     /// # Errors
     /// As [`Intake::begin`].
     pub async fn begin_refusal(&self, message: &Message<'_>, refusal: &Refusal) -> Result<Pending, NotPromised> {
-        let (delivery, pending) = pend(Slot::of(message.vehicle_id), message.source, refused(message, clock::now(), refusal));
+        let received_at = clock::now();
+        let decoded = refused(message, received_at, refusal);
+        let (delivery, pending) = pend(Slot::of(message.vehicle_id), message.source, received_at, decoded);
         (self.inlet.deliver)(delivery).await?;
         Ok(pending)
     }
@@ -177,10 +193,16 @@ impl Intake {
     /// [`NotPromised::Lost`] where it could not be made so.
     pub async fn settle(&self, pending: &mut Pending) -> Result<Answer, NotPromised> {
         let outcome = (&mut pending.outcome).await;
-        let Outcome { accepted, duplicates } = outcome.map_err(|_dropped_unkept| NotPromised::Lost)?;
-        self.counts.readings(pending.source, accepted, duplicates);
-        let quarantined = std::mem::take(&mut pending.quarantined);
+        let Outcome { accepted, duplicates } = outcome.map_err(|_dropped_unkept| {
+            self.turned_away();
+            NotPromised::Lost
+        })?;
         let now = clock::now();
+        self.counts.readings(pending.source, accepted, duplicates);
+        self.slo.took(Promise::Durable, now.since(pending.received_at), accepted + duplicates);
+        self.slo.count(Promise::Kept, accepted, accepted);
+        self.slo.count(Promise::Available, 1, 1);
+        let quarantined = std::mem::take(&mut pending.quarantined);
         for (reason, one) in &quarantined {
             self.counts.quarantined(*reason, &pending.vehicle_id, &one.detail, now);
         }
@@ -192,24 +214,29 @@ impl Intake {
         self.counts.quarantined(reason, vehicle_id, detail, clock::now());
     }
 
+    /// A message did not get its answer, for want of room or in time.
+    pub fn turned_away(&self) {
+        self.slo.count(Promise::Available, 0, 1);
+    }
+
     fn prepare(&self, message: &Message<'_>) -> (Delivery, Pending) {
         let received_at = clock::now();
         let bytes = message.payload.len() as u64;
         if bytes > self.max_payload_bytes {
             let detail = format!("{bytes} bytes, {} are allowed", self.max_payload_bytes);
             let refusal = Refusal::new(Reason::PayloadTooLarge, detail);
-            return pend(Slot::of(message.vehicle_id), message.source, refused(message, received_at, &refusal));
+            return pend(Slot::of(message.vehicle_id), message.source, received_at, refused(message, received_at, &refusal));
         }
         let vehicle_id = match VehicleId::new(message.vehicle_id) {
             Ok(vehicle_id) => vehicle_id,
             Err(error) => {
                 let refusal = Refusal::new(Reason::VehicleIdInvalid, error.to_string());
-                return pend(Slot::of(message.vehicle_id), message.source, refused(message, received_at, &refusal));
+                return pend(Slot::of(message.vehicle_id), message.source, received_at, refused(message, received_at, &refusal));
             }
         };
         if self.allowed.as_ref().is_some_and(|allowed| !allowed.is_registered(&vehicle_id)) {
             let refusal = Refusal::new(Reason::VehicleNotAllowed, "nobody registered this vehicle".to_owned());
-            return pend(vehicle_id.slot(), message.source, refused(message, received_at, &refusal));
+            return pend(vehicle_id.slot(), message.source, received_at, refused(message, received_at, &refusal));
         }
         let context = DecodeContext {
             vehicle_id: &vehicle_id,
@@ -221,7 +248,7 @@ impl Intake {
         };
         let decoded = decode(&message.payload, &context);
         self.counts.rejected(&decoded.readings);
-        pend(vehicle_id.slot(), message.source, decoded)
+        pend(vehicle_id.slot(), message.source, received_at, decoded)
     }
 }
 
@@ -229,18 +256,20 @@ impl Intake {
 pub struct Pending {
     outcome: oneshot::Receiver<Outcome>,
     source: Source,
+    received_at: Timestamp,
     /// For the log; empty where nothing was refused.
     vehicle_id: Box<str>,
     quarantined: Vec<(Reason, NotBelieved)>,
 }
 
-fn pend(slot: Slot, source: Source, decoded: Decoded) -> (Delivery, Pending) {
+fn pend(slot: Slot, source: Source, received_at: Timestamp, decoded: Decoded) -> (Delivery, Pending) {
     let Decoded { readings, quarantined } = decoded;
     let (receipt, outcome) = Receipt::new();
     let vehicle_id = quarantined.first().map(|one| one.vehicle_id.clone()).unwrap_or_default();
     let not_believed =
         |one: &Quarantined| (one.reason, NotBelieved { index: one.index, reason: one.reason.code(), detail: one.detail.clone() });
-    let pending = Pending { outcome, source, vehicle_id, quarantined: quarantined.iter().map(not_believed).collect() };
+    let pending =
+        Pending { outcome, source, received_at, vehicle_id, quarantined: quarantined.iter().map(not_believed).collect() };
     (Delivery { slot, readings, quarantined, receipt }, pending)
 }
 
@@ -255,7 +284,36 @@ mod tests {
     use super::*;
     use crate::domain::VehicleRecord;
     use crate::ingest::fixtures::{Lanes, a_reading, keep};
+    use crate::slo::Count;
     use crate::storage::{self, ArchiveAddress};
+
+    #[tokio::test]
+    async fn a_message_without_room_was_not_taken_and_one_that_is_kept_was_in_time_or_not() {
+        let Lanes { intake, mut deliveries } = Lanes::open();
+        let slo = Arc::default();
+        let intake = Arc::into_inner(intake).unwrap().observed_by(&slo);
+        let of = |what| slo.standings()[what as usize].count;
+        let message = Message { source: Source::Http, vehicle_id: "van-1", payload: Bytes::from(a_reading(1)), format: None };
+        let mut waiting = Vec::new();
+        let full = loop {
+            match intake.begin_if_room(&message) {
+                Ok(pending) => waiting.push(pending),
+                Err(reason) => break reason,
+            }
+        };
+        assert_eq!((full, of(Promise::Available)), (NotPromised::Full, Count { good: 0, all: 1 }));
+        for pending in &mut waiting {
+            keep(deliveries.recv().await.unwrap());
+            intake.settle(pending).await.unwrap();
+        }
+        let kept = waiting.len() as u64;
+        assert_eq!(of(Promise::Available), Count { good: kept, all: kept + 1 });
+        assert_eq!((of(Promise::Durable).all, of(Promise::Kept)), (kept, Count { good: kept, all: kept }));
+        let mut pending = intake.begin_if_room(&message).unwrap();
+        drop(deliveries.recv().await);
+        assert_eq!(intake.settle(&mut pending).await, Err(NotPromised::Lost));
+        assert_eq!(of(Promise::Available), Count { good: kept, all: kept + 2 });
+    }
 
     #[tokio::test]
     async fn with_an_allow_list_only_registered_vehicles_are_believed() {

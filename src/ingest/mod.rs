@@ -2,6 +2,7 @@
 
 mod backoff;
 mod broker_connection;
+pub mod broker_inspection;
 mod counts;
 #[cfg(test)]
 mod fixtures;

@@ -36,7 +36,7 @@ use crate::wire::decode::Format;
 const DEFAULT_PORT: u16 = 1883;
 
 /// How long the broker keeps our session while we are away.
-const SESSION_EXPIRY: Duration = Duration::from_hours(7 * 24);
+pub(super) const SESSION_EXPIRY: Duration = Duration::from_hours(7 * 24);
 
 /// After the stop signal, what is in hand may take this long to become durable.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -139,8 +139,8 @@ impl Subscriber {
             opened = open(&self.address, &self.connect, self.login.as_ref()) => opened,
             () = stop.requested() => return Ok(()),
         };
-        let (reader, mut writer, session_present) = opened?;
-        info!(broker = self.address, session_present, "connected to the broker");
+        let (reader, mut writer, answer) = opened?;
+        info!(broker = self.address, session_present = answer.session_present, "connected to the broker");
         writer.subscribe(self.subscription())?;
         // Full: the socket is left unread, and the broker keeps the rest.
         let (in_hand, to_acknowledge) = mpsc::channel(self.inflight);
@@ -242,7 +242,7 @@ impl Subscriber {
     }
 }
 
-fn connect(settings: &settings::Broker) -> Result<Connect, SubscriberError> {
+pub(super) fn connect(settings: &settings::Broker) -> Result<Connect, SubscriberError> {
     if settings.inflight == 0 {
         return Err(SubscriberError::Inflight);
     }
@@ -258,7 +258,7 @@ fn connect(settings: &settings::Broker) -> Result<Connect, SubscriberError> {
     })
 }
 
-fn login(settings: &settings::Broker) -> Result<Option<Login>, SubscriberError> {
+pub(super) fn login(settings: &settings::Broker) -> Result<Option<Login>, SubscriberError> {
     if settings.username.is_empty() {
         return Ok(None);
     }
@@ -268,7 +268,7 @@ fn login(settings: &settings::Broker) -> Result<Option<Login>, SubscriberError> 
 }
 
 /// `HOST:PORT`
-fn address(url: &str) -> Result<String, SubscriberError> {
+pub(super) fn address(url: &str) -> Result<String, SubscriberError> {
     let wrong = || SubscriberError::Url(url.to_owned());
     if url.starts_with("mqtts://") {
         return Err(SubscriberError::Tls);

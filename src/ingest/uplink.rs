@@ -80,14 +80,15 @@ async fn take(uplink: &Uplink, vehicle_id: &str, request: Request) -> Result<Ans
         return Err(Refused::TOO_LARGE);
     }
     let weight = u32::try_from(bytes.max(LEAST_WEIGHT_BYTES)).unwrap_or(u32::MAX);
-    let _room = uplink.bodies.try_acquire_many(weight).map_err(|_| Refused::FULL)?;
+    let _room = uplink.bodies.try_acquire_many(weight).map_err(|_| Refused::FULL).inspect_err(|_| uplink.intake.turned_away())?;
     let body = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY_BYTES)).await;
     let payload = body.map_err(|_| Refused::SLOW)?.map_err(|_| Refused::TOO_LARGE)?;
     let message = Message { source: Source::Http, vehicle_id, payload, format };
     let mut pending = uplink.intake.begin_if_room(&message)?;
     timeout(uplink.ack_timeout, uplink.intake.settle(&mut pending))
         .await
-        .map_err(|_| Refused::NOT_IN_TIME)?
+        .map_err(|_| Refused::NOT_IN_TIME)
+        .inspect_err(|_| uplink.intake.turned_away())?
         .map_err(Refused::from)
 }
 

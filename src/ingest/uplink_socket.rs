@@ -145,7 +145,10 @@ impl Session {
         let settled = async {
             let oldest = in_flight.front_mut().expect("asked only where one is waiting");
             let settled = timeout_at(oldest.deadline, uplink.intake.settle(&mut oldest.pending)).await;
-            settled.unwrap_or(Err(NotPromised::Lost))
+            settled.unwrap_or_else(|_not_in_time| {
+                uplink.intake.turned_away();
+                Err(NotPromised::Lost)
+            })
         };
         tokio::select! {
             settled = settled, if is_waiting => Event::Settled(settled),

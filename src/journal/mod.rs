@@ -184,6 +184,12 @@ impl JournalMonitor {
         self.0.space.health()
     }
 
+    /// Damaged places that this process has met, at most 65,536.
+    #[must_use]
+    pub fn damage(&self) -> u64 {
+        self.0.progress.damage()
+    }
+
     /// See [`Journal::reader`].
     ///
     /// # Errors
@@ -282,6 +288,24 @@ fn check(settings: &settings::Journal) -> Result<(), JournalError> {
         return Err(JournalError::MaxTooSmall { max_bytes, segment_bytes });
     }
     Ok(())
+}
+
+/// Whether a process holds this journal now. Makes nothing; for a moment it keeps others from taking the lock.
+///
+/// # Errors
+/// Where the lock cannot be looked at.
+pub fn is_held(directory: &Path) -> Result<bool, JournalError> {
+    let path = directory.join(LOCK_FILE);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(disk_error("open", &path)(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(disk_error("lock", &path)(source)),
+    }
 }
 
 /// Held as long as the file is open; the kernel releases it whatever becomes of the process.

@@ -75,6 +75,11 @@ impl Progress {
         }
     }
 
+    /// Damaged places that were met, as far as they are remembered.
+    pub fn damage(&self) -> u64 {
+        self.damaged.lock().expect("no holder panics").len() as u64
+    }
+
     fn locked(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
     }

@@ -1,6 +1,8 @@
-//! The newest state of every vehicle, in memory. Keeps no history and survives no restart: the archive does both.
+//! The newest state of every vehicle, in memory, and its mirror in Redis for other processes. Keeps no history and survives no restart:
+//! the archive does both.
 
 mod alert_feed;
+pub mod mirror;
 mod open_alerts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -2,9 +2,11 @@
 //!
 //! Each part gets its own section, never the whole tree. `odograph.toml` lists all of them with their defaults, and a test compares.
 
+mod live_url;
 mod load;
 mod rules;
 mod signals;
+mod slo;
 mod units;
 
 use std::net::SocketAddr;
@@ -12,9 +14,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use live_url::{LiveUrl, LiveUrlError};
 pub use load::{Mistake, SettingsError, Sources};
 pub use rules::{RuleSetting, Rules};
 pub use signals::{SignalSetting, signal_table};
+pub use slo::{ShareObjective, Slo, TimedObjective};
 pub use units::{ByteSize, Interval};
 
 /// Where everything embedded keeps its files, unless told otherwise.
@@ -36,6 +40,7 @@ pub struct Settings {
     pub live: Live,
     pub fleet: Fleet,
     pub page: Page,
+    pub slo: Slo,
     pub log: Log,
     pub rules: Rules,
     /// Signals beyond the built-in table, and `hold` for those of it.
@@ -108,6 +113,11 @@ pub struct Analytics {
     pub onnxruntime: PathBuf,
     /// Changed vehicles are saved this often.
     pub checkpoint_every: Interval,
+    /// Messages wait so long that those which overtook each other on the way are judged in their order; acknowledgements wait with them.
+    pub reorder_hold: Interval,
+    /// An inbox that is full for so long: explanations are left out, then, after as long again, all models of a vehicle but the first.
+    /// Never a reading. 0s: nothing is left out.
+    pub shed_after: Interval,
     pub alert: ModelAlert,
 }
 
@@ -158,6 +168,8 @@ pub struct Archive {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Live {
+    /// Where the newest state of every vehicle and the alert queue are for other processes. This one reads its memory in any case.
+    pub url: LiveUrl,
     /// Newest states kept in memory, about 1 kB each. Beyond it, vehicles that were silent longest are read from the archive.
     pub max_vehicles: usize,
 }
@@ -209,6 +221,10 @@ impl Settings {
         };
         check(self.analytics.batch_max >= 1, "`analytics.batch_max` is 0; at least one message must fit a batch");
         check(self.analytics.inbox >= 1, "`analytics.inbox` is 0; at least one message must be able to wait");
+        check(
+            self.analytics.reorder_hold.duration() * 2 <= self.mqtt.ack_timeout.duration(),
+            "`analytics.reorder_hold` is over half of `mqtt.ack_timeout`; vehicles would give up before they are answered",
+        );
         let ModelAlert { open_tail_probability: open, close_tail_probability: close, raised, of, .. } = self.analytics.alert;
         check(
             open > 0.0 && open <= close && close < 1.0,
@@ -233,6 +249,7 @@ impl Settings {
         );
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
         problems.extend(self.page.problems());
+        problems.extend(self.slo.problems());
         problems.extend(signals::contradictions(&self.signals));
         problems.extend(self.rules.problems());
         problems
@@ -281,6 +298,7 @@ impl Default for Settings {
             live: Live::default(),
             fleet: Fleet::default(),
             page: Page::default(),
+            slo: Slo::default(),
             log: Log::default(),
             rules: Rules::default(),
             signals: Vec::new(),
@@ -330,6 +348,8 @@ impl Default for Analytics {
             models: Vec::new(),
             onnxruntime: PathBuf::new(),
             checkpoint_every: Interval::from_secs(10),
+            reorder_hold: Interval::from_secs(0),
+            shed_after: Interval::from_secs(2),
             alert: ModelAlert::default(),
         }
     }
@@ -364,7 +384,7 @@ impl Default for Archive {
 
 impl Default for Live {
     fn default() -> Self {
-        Self { max_vehicles: 1_000_000 }
+        Self { url: LiveUrl::default(), max_vehicles: 1_000_000 }
     }
 }
 

@@ -14,6 +14,7 @@ mod configurations;
 #[cfg(test)]
 pub(crate) mod contract;
 mod error;
+mod inspection;
 mod json_columns;
 mod postgres;
 mod quarantine;
@@ -32,6 +33,7 @@ pub use archive::{Archive, ArchiveRecord, SharedArchive, Stored};
 pub use buckets::{Bucket, BucketCursor, BucketLength, BucketsPage, BucketsQuery};
 pub use configurations::{ConfigurationArchive, StoredConfiguration};
 pub use error::ArchiveError;
+pub use inspection::{ArchiveInspection, ServerInspection, inspect};
 pub use postgres::PostgresArchive;
 pub use quarantine::{ExportedPayload, QuarantineArchive, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
 pub use readings::{ReadingArchive, ReadingCursor, ReadingsPage, ReadingsQuery, Walk};

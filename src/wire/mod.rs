@@ -1,6 +1,7 @@
 //! Payload, protobuf and file forms of readings. The only place besides `rpc` that knows the generated types.
 
 pub(crate) mod alert;
+pub mod alert_json;
 pub mod decode;
 mod decode_draft;
 #[cfg(test)]
@@ -12,6 +13,7 @@ pub mod history;
 mod json;
 mod json_value;
 pub mod live;
+pub mod mirror;
 pub mod proto;
 mod protobuf;
 pub mod reading;

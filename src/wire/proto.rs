@@ -11,3 +11,9 @@ pub mod journal {
         include!(concat!(env!("OUT_DIR"), "/odograph.journal.v1.rs"));
     }
 }
+
+pub mod mirror {
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/odograph.mirror.v1.rs"));
+    }
+}

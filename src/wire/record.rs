@@ -159,7 +159,11 @@ pub(super) fn missing(field: &'static str) -> RecordError {
     RecordError::Field { field }
 }
 
-fn assessment_from_proto(from: journal::Assessment, arrival: u64, table: &SignalTable) -> Result<Assessment, RecordError> {
+pub(super) fn assessment_from_proto(
+    from: journal::Assessment,
+    arrival: u64,
+    table: &SignalTable,
+) -> Result<Assessment, RecordError> {
     let timing = match from.timing() {
         journal::Timing::InOrder => Timing::InOrder,
         journal::Timing::Late => Timing::Late,

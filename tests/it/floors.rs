@@ -27,7 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("lib", 5),
     ("main", 5),
 ];
-const SHARED: &[&str] = &["settings", "metrics", "tasks", "clock", "crash_point"];
+const SHARED: &[&str] = &["settings", "metrics", "slo", "tasks", "clock", "crash_point"];
 /// Journal records are wire forms: floor 1 stands in this order.
 const ALLOWED_ON_ONE_FLOOR: &[(&str, &str)] = &[
     ("journal", "wire"),
@@ -42,7 +42,8 @@ const ALLOWED_ON_ONE_FLOOR: &[(&str, &str)] = &[
 /// Where each library may be named; a path prefix below `src/`.
 const FENCES: &[(&str, &[&str])] = &[
     ("ort", &["analytics/model"]),
-    ("sqlx", &["storage/"]),
+    ("sqlx", &["storage/", "alerts/outbox"]),
+    ("redis", &["live/", "alerts/"]),
     ("mqtt5", &["ingest/"]),
     ("rumqttc", &["ingest/", "simulator/", "bench/"]),
     ("prost", &["wire/", "rpc/", "analytics/onnx"]),
@@ -54,7 +55,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("linfa", NOWHERE),
     ("linfa_clustering", NOWHERE),
     ("linfa_reduction", NOWHERE),
-    ("utoipa", &["dashboard/", "ingest/", "wire/schemas", "domain/quality", "domain/vehicle_record"]),
+    ("utoipa", &["dashboard/", "ingest/", "wire/alert_json", "wire/schemas", "domain/quality", "domain/vehicle_record"]),
     ("utoipa_axum", &["dashboard/", "ingest/uplink"]),
 ];
 

@@ -68,7 +68,7 @@ const BUSY_JOURNAL: &str = "[journal]\nsegment = \"1MiB\"\nmax = \"1GiB\"\n[anal
 const PASSES: u64 = 12;
 /// Of those that come by every few seconds.
 const RARE_PASSES: u64 = 3;
-const DIES_WITHIN: Duration = Duration::from_secs(60);
+const DIES_WITHIN: Duration = Duration::from_mins(1);
 
 #[test]
 fn nothing_is_lost_or_stored_twice_by_a_crash_between_any_two_steps() {

@@ -4,15 +4,21 @@
 
 mod alerts;
 mod bad_input;
+mod doctor;
 mod floors;
 mod http;
 mod kill;
 mod line;
+mod machine;
 mod network;
 mod order;
 mod postgres;
 mod quality;
 mod reading_back;
+mod redis;
+mod reordering;
+mod shared;
+mod slo;
 mod support;
 mod train;
 mod twin;

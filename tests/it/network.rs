@@ -93,7 +93,8 @@ fn an_archive_behind_a_bad_network_gets_everything_once_and_no_vehicle_waits() {
             println!("{fault:?} for {lasts:?}: {acknowledged} acknowledged");
             #[expect(clippy::cast_precision_loss, reason = "some thousand readings")]
             let share = acknowledged as f64 / (PER_SECOND * lasts.as_secs_f64());
-            assert!(share > 0.5, "vehicles waited for the archive: {share:.2} of the rate during {fault:?}");
+            // It would be next to nothing; other tests on the same cores may take a good part.
+            assert!(share > 0.25, "vehicles waited for the archive: {share:.2} of the rate during {fault:?}");
             thread::sleep(chance.millis(100, 600));
         }
     });

@@ -33,6 +33,8 @@ struct Handles {
     windows_cut: Counter,
     claims_without_room: Counter,
     model_failures: Counter,
+    explanations_left_out: Counter,
+    scores_left_out: Counter,
 }
 
 impl Default for LaneCounters {
@@ -57,6 +59,8 @@ impl Default for LaneCounters {
                 windows_cut: counter!(names::WINDOWS_CUT),
                 claims_without_room: counter!(names::CLAIMS_WITHOUT_ROOM),
                 model_failures: counter!(names::MODEL_FAILURES),
+                explanations_left_out: counter!(names::LEFT_OUT, "what" => "explanation"),
+                scores_left_out: counter!(names::LEFT_OUT, "what" => "second_model"),
             },
         }
     }
@@ -97,6 +101,9 @@ impl LaneCounters {
     }
 
     pub(super) fn report(&mut self, scoring: &mut Scoring, now: Timestamp) {
+        let left_out = scoring.take_left_out();
+        self.handles.explanations_left_out.increment(left_out.explanations);
+        self.handles.scores_left_out.increment(left_out.scores);
         let is_quiet = self.last_logged.is_some_and(|last| now.since(last) < LOG_EVERY);
         for (contract, failures) in scoring.take_failures() {
             self.handles.model_failures.increment(failures.rows);

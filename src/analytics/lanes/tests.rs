@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::analytics::blueprint::{ModelSource, Records};
 use crate::analytics::fixtures::{library, model_file, reading_of};
-use crate::domain::{Outcome, Receipt, signal};
-use crate::settings::ByteSize;
+use crate::domain::{Outcome, Receipt, Timing, signal};
+use crate::settings::{ByteSize, Interval};
 
 /// A folder for the journal, and what lanes publish.
 struct Line {
@@ -45,7 +45,7 @@ impl Line {
             records: Records::default(),
             library: library.to_owned(),
         };
-        let start_with = LaneStart { blueprint: &blueprint, journal, recovery, publish, tasks: &tasks };
+        let start_with = LaneStart { blueprint: &blueprint, journal, recovery, publish, slo: Arc::default(), tasks: &tasks };
         Ok(Running { inlet: start(start_with)?.inlet, tasks })
     }
 
@@ -139,6 +139,70 @@ async fn a_full_inbox_gives_the_delivery_back() {
     drop(line.published.0);
     running.stop().await;
     assert!(taker.join().unwrap() >= 1);
+}
+
+#[tokio::test]
+async fn an_overloaded_lane_keeps_every_reading_and_leaves_out_second_models_until_it_keeps_up() {
+    let settings =
+        settings::Analytics { lanes: 1, inbox: 8, batch_max: 4, shed_after: Interval::from_millis(20), ..Default::default() };
+    let mut line = Line::new();
+    // Who takes what is published is slow, and so is the lane.
+    line.published = sync_channel(0);
+    let (sender, receiver) = std::mem::replace(&mut line.published, sync_channel(0));
+    line.published.0 = sender;
+    let running = line.try_start(&settings, &["autoencoder", "score"], &library()).unwrap();
+    drop(line.published);
+    let taker = std::thread::spawn(move || {
+        let slowly = |assessment: Assessment| {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            assessment.scores.len()
+        };
+        receiver.iter().map(slowly).collect::<Vec<usize>>()
+    });
+    let mut outcomes = Vec::new();
+    for number in 0..400 {
+        let (delivery, outcome) = a_delivery(&format!("vehicle-{number}"), 0);
+        running.inlet.deliver(delivery).await.unwrap();
+        outcomes.push(outcome);
+    }
+    for outcome in outcomes {
+        assert_eq!(outcome.await, Ok(Outcome { accepted: 1, duplicates: 0 }));
+    }
+    // One at a time: the inbox is calm.
+    for number in 400..500 {
+        let (delivery, outcome) = a_delivery(&format!("vehicle-{number}"), 0);
+        running.inlet.deliver(delivery).await.unwrap();
+        outcome.await.unwrap();
+    }
+    running.stop().await;
+    let models = taker.join().unwrap();
+    assert_eq!(models.len(), 500);
+    assert_eq!(
+        (models[0], models[390], models[499]),
+        (2, 1, 2),
+        "scores of a reading at the start, under load, after it: {models:?}"
+    );
+}
+
+#[tokio::test]
+async fn messages_that_overtook_each_other_are_judged_in_order_where_they_are_held() {
+    let settings = settings::Analytics { lanes: 1, reorder_hold: Interval::from_millis(300), ..Default::default() };
+    let line = Line::new();
+    let running = line.try_start(&settings, &["autoencoder"], &library()).unwrap();
+    let mut outcomes = Vec::new();
+    for seconds in [90, 0, 60, 30, 120] {
+        let (delivery, outcome) = a_delivery("truck-7", seconds);
+        running.inlet.deliver(delivery).await.unwrap();
+        outcomes.push(outcome);
+    }
+    for outcome in outcomes {
+        assert_eq!(outcome.await, Ok(Outcome { accepted: 1, duplicates: 0 }));
+    }
+    running.stop().await;
+    let timings: Vec<_> =
+        line.published.1.try_iter().map(|assessment| (assessment.reading.recorded_at, assessment.timing)).collect();
+    let newest = a_delivery("truck-7", 120).0.readings[0].recorded_at;
+    assert_eq!(timings, [(newest, Timing::InOrder)], "one batch, in order: its newest is the last");
 }
 
 #[tokio::test]

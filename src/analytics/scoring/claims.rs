@@ -7,6 +7,7 @@ use super::scorer::Scorer;
 use crate::analytics::claim::{Claim, Level};
 use crate::analytics::features::{Group, quantity_of};
 use crate::analytics::model::Shares;
+use crate::analytics::overload::Shed;
 use crate::analytics::profile::{Normal, Profile, Quantity};
 use crate::domain::{AlertKey, Explained, Finding, ModelScore, SignalTable};
 
@@ -72,9 +73,14 @@ impl Scoring {
             };
             let kept = scorer.raised.iter().position(|(number, _)| *number == row);
             let values: Box<[f32]> = kept.map(|index| scorer.raised.swap_remove(index).1).unwrap_or_default();
-            let shares = scorer.shares(&values);
+            let shares = (self.shed < Shed::Explanations).then(|| scorer.shares(&values));
+            self.left_out.explanations += u64::from(shares.is_none());
             let own = followed.clone().filter(|key| scorer.is_own(key));
-            let key = scorer.columns.key(&shares, own.clone());
+            let key = match &shares {
+                Some(shares) => scorer.columns.key(shares, own.clone()),
+                None => scorer.columns.key_without_shares(own.clone()),
+            };
+            let shares = shares.unwrap_or_default();
             into.extend(
                 own.filter(|other| **other != key).map(|other| scorer.claim(other.clone(), Level::Holding, Some(&score))),
             );
@@ -212,6 +218,11 @@ impl Columns {
             key_prefix: AlertKey::model(model, "").as_str().to_owned(),
             quantities: features.iter().map(|name| quantity_of(name, table)).collect(),
         }
+    }
+
+    /// Of what is under way, so that an episode goes on under its key while nobody asks why.
+    fn key_without_shares<'k>(&self, mut followed: impl Iterator<Item = &'k AlertKey>) -> AlertKey {
+        followed.next().unwrap_or(&self.key_of_nothing).clone()
     }
 
     /// Of the group with the largest part, or of one under way that is nearly as large.

@@ -85,10 +85,15 @@ impl Scorer {
         self.raised.clear();
     }
 
+    /// By class and powertrain of the vehicle.
+    pub fn is_for(&self, asked: &Asked<'_>) -> bool {
+        self.model.contract().applies_to.selects(asked.record)
+    }
+
     /// `row`: of the plan of all models.
     pub fn add(&mut self, asked: &Asked<'_>, row: &[f32]) -> Ticket {
         let AsOf { window, step, .. } = asked.as_of;
-        if !self.model.contract().applies_to.selects(asked.record) {
+        if !self.is_for(asked) {
             return Err(NotScored::NotApplicable);
         }
         admission::reach_back(asked.timing, self.reach, window, step)?;

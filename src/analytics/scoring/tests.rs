@@ -278,3 +278,24 @@ fn a_model_that_takes_too_long_costs_a_second_once_and_no_reading() {
         scoring.take_failures().map(|(_, failures)| (failures.rows, failures.error.unwrap().to_string())).collect();
     assert!(failures[0].0 == 2 && failures[0].1.contains("stopped"), "{failures:?}");
 }
+
+#[test]
+fn under_overload_the_why_is_left_out_first_and_second_models_next_and_episodes_go_on() {
+    let mut scoring = scoring(&["window", "score"], 8);
+    let jump = moving([0.0, 0.0, 100.0, 100.0]);
+    let scored = |scoring: &Scoring| raw(scoring, 0).unwrap().len();
+    let with_why = claims_of(&mut scoring, &jump, &[]);
+    assert!(!with_why[0].explanation.is_empty());
+    assert_eq!((scored(&scoring), scoring.take_left_out()), (2, LeftOut::default()));
+
+    scoring.shed(Shed::Explanations);
+    let followed = with_why[0].key.clone();
+    let without_why = claims_of(&mut scoring, &jump, std::slice::from_ref(&followed));
+    assert_eq!((without_why[0].level, &without_why[0].key), (Level::Raised, &followed), "the episode goes on");
+    assert!(without_why[0].explanation.is_empty() && without_why[0].score == with_why[0].score);
+    assert_eq!((scored(&scoring), scoring.take_left_out()), (2, LeftOut { explanations: 1, scores: 0 }));
+
+    scoring.shed(Shed::SecondModels);
+    claims_of(&mut scoring, &jump, &[]);
+    assert_eq!((scored(&scoring), scoring.take_left_out()), (1, LeftOut { explanations: 1, scores: 1 }));
+}

@@ -118,7 +118,8 @@ impl TaskCell<'_> {
             let tally = Arc::clone(tally);
             Box::new(move |newest| tally.take(newest))
         };
-        let started = lanes::start(LaneStart { blueprint: &blueprint, journal, recovery, publish, tasks: line })?;
+        let started =
+            lanes::start(LaneStart { blueprint: &blueprint, journal, recovery, publish, slo: Arc::default(), tasks: line })?;
         Ok((started.inlet, model))
     }
 

@@ -21,6 +21,8 @@ use crate::analytics::onnx_file;
 use crate::settings::{ByteSize, signal_table};
 
 const SCHEMA_VERSION: u32 = 1;
+/// Of one reading in a batch of 64.
+const DEFAULT_MAX_US: f64 = 100.0;
 
 /// Address space that threads and the runtime reserve and do not use; comes on top of the budget.
 const RESERVED: u64 = 256 << 20;
@@ -36,7 +38,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Time that one reading may take in a batch of 64, in microseconds
-    #[arg(long, value_name = "US", default_value_t = 100.0)]
+    #[arg(long, value_name = "US", default_value_t = DEFAULT_MAX_US)]
     max_us: f64,
     /// Memory that the model may take in one lane, such as `64MiB`
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
@@ -83,6 +85,32 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         print!("{}", report.as_text());
     }
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What `odograph doctor` wants to know of a model.
+pub struct Judgement {
+    /// Points that failed, with what was found.
+    pub failed: Vec<(String, String)>,
+    pub notes: Vec<String>,
+}
+
+/// As `odograph model check` with its own budgets, in a process of its own.
+///
+/// # Errors
+/// Where the file or the settings cannot be read, or no process can be started.
+pub fn judge(file: &std::path::Path, config: Option<&PathBuf>) -> anyhow::Result<Judgement> {
+    read(file)?;
+    let args = CheckArgs {
+        file: file.to_owned(),
+        config: config.cloned(),
+        max_us: DEFAULT_MAX_US,
+        max_memory: ByteSize::from_mib(256),
+        json: true,
+        alone: false,
+    };
+    let report = check_apart(&args)?;
+    let failed = report.points.into_iter().filter(|point| point.verdict == "fail").map(|point| (point.name, point.detail));
+    Ok(Judgement { failed: failed.collect(), notes: report.notes })
 }
 
 fn check_apart(args: &CheckArgs) -> anyhow::Result<Report> {

@@ -7,12 +7,14 @@ use std::time::Duration;
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow};
 use sqlx::query::Query;
-use sqlx::{ConnectOptions, Executor, Postgres};
+use sqlx::{ConnectOptions, Connection, Executor, Postgres};
 
 use crate::storage::error::{ArchiveError, database_error};
 
 /// Connections for questions. More questions than that wait for each other, never for the writer.
 const READERS: u32 = 4;
+/// That a service opens: readers, the writer, and for a moment one that brings the schema up to date.
+pub const CONNECTIONS: u32 = READERS + 2;
 /// To connect, or to get a connection that is free.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The server gives a statement up by then.
@@ -68,6 +70,15 @@ impl Connector {
             ("jit", "off"),
         ]);
         Ok(Self(Arc::new(options.disable_statement_logging())))
+    }
+
+    /// One connection, for whoever asks now and tries once: its error says why, where a pool would try again and say that it took too long.
+    pub async fn once(&self) -> Result<Lease, ArchiveError> {
+        let action = "reach its server";
+        let connected = tokio::time::timeout(CONNECT_WITHIN, self.0.connect()).await;
+        let connected = connected.map_err(|_elapsed| ArchiveError::Silent { action, after: CONNECT_WITHIN })?;
+        connected.map_err(database_error(action))?.close().await.map_err(database_error(action))?;
+        Lease::of(&self.writer()).await
     }
 
     /// Makes no connection yet.

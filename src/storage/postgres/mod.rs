@@ -11,6 +11,7 @@ mod connect;
 mod days;
 mod history;
 mod insert;
+mod inspection;
 mod known;
 mod last_known;
 mod quarantine;
@@ -40,6 +41,7 @@ use crate::clock;
 use crate::domain::{SignalTable, Timestamp};
 
 pub use self::connect::Connector;
+pub use self::inspection::inspect;
 
 /// In order; a released one never changes.
 const MIGRATIONS: &[(i64, &str, &str)] = &[

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Acquire, AssertSqlSafe, QueryBuilder, Row};
 
-use super::SqliteArchive;
 use super::cells::SqliteCells;
 use super::known::{MICROS_PER_HOUR, hour_of};
+use super::{SqliteArchive, settled};
 use crate::domain::{SignalTable, Timestamp};
 use crate::storage::buckets::{
     Bucket, BucketLength, BucketSource, BucketsPage, BucketsQuery, MICROS_PER_QUARTER, QUARTERS_PER_HOUR, aggregates, read_bucket,
@@ -25,17 +25,27 @@ impl SqliteArchive {
         let mut memory = self.0.memory.lock().await;
         memory.known.settle(hour_of(before));
         let mut connection = self.0.writer.acquire().await.map_err(database_error("reach its file"))?;
-        let mut transaction = connection.begin().await.map_err(database_error("begin"))?;
-        let hour = sqlx::query_scalar("select max(hour) from touched_hours where hour < ?1").bind(hour_of(before));
-        let hour: Option<i64> = hour.fetch_one(&mut *transaction).await.map_err(database_error("find touched hours"))?;
-        let Some(hour) = hour else { return Ok(0) };
-        let vehicles = "select vehicle from touched_hours where hour = ?1 order by vehicle limit ?2";
-        let vehicles = sqlx::query_scalar(vehicles).bind(hour).bind(limit).fetch_all(&mut *transaction).await;
-        let vehicles: Vec<i64> = vehicles.map_err(database_error("find touched hours"))?;
-        sum_up(&mut transaction, hour, &vehicles, &self.0.table).await?;
-        transaction.commit().await.map_err(database_error("commit"))?;
-        Ok(vehicles.len() as u64)
+        let result = sum_up_some(&mut connection, before, limit, &self.0.table).await;
+        settled(connection, result).await
     }
+}
+
+async fn sum_up_some(
+    connection: &mut SqliteConnection,
+    before: Timestamp,
+    limit: u32,
+    table: &SignalTable,
+) -> Result<u64, ArchiveError> {
+    let mut transaction = connection.begin().await.map_err(database_error("begin"))?;
+    let hour = sqlx::query_scalar("select max(hour) from touched_hours where hour < ?1").bind(hour_of(before));
+    let hour: Option<i64> = hour.fetch_one(&mut *transaction).await.map_err(database_error("find touched hours"))?;
+    let Some(hour) = hour else { return Ok(0) };
+    let vehicles = "select vehicle from touched_hours where hour = ?1 order by vehicle limit ?2";
+    let vehicles = sqlx::query_scalar(vehicles).bind(hour).bind(limit).fetch_all(&mut *transaction).await;
+    let vehicles: Vec<i64> = vehicles.map_err(database_error("find touched hours"))?;
+    sum_up(&mut transaction, hour, &vehicles, table).await?;
+    transaction.commit().await.map_err(database_error("commit"))?;
+    Ok(vehicles.len() as u64)
 }
 
 struct History<'a> {

@@ -11,6 +11,7 @@ mod cells;
 mod configurations;
 mod history;
 mod insert;
+mod inspection;
 mod known;
 mod quarantine;
 mod retention;
@@ -24,11 +25,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::ConnectOptions;
-use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqlSafeStr, Sqlite};
 use tokio::sync::Mutex;
 
 use self::bind::Codes;
@@ -37,6 +38,8 @@ use self::known::Known;
 use super::archive::{Archive, ArchiveRecord, Stored};
 use super::error::{ArchiveError, database_error};
 use crate::domain::{SignalTable, Timestamp};
+
+pub use self::inspection::inspect;
 
 /// In order; a released one never changes.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -167,6 +170,18 @@ impl Archive for SqliteArchive {
         self.0.readers.close().await;
         self.0.writer.close().await;
     }
+}
+
+/// To be asked of every transaction. The connection of one that failed is closed, whatever became of it: some failures (a full disk) make
+/// SQLite end a transaction by itself; sqlx 0.9 goes on counting it, takes the next one for a savepoint in it, and where that fails too only
+/// goes back to the savepoint. All that came after would be in a transaction that nobody ends.
+async fn settled<T>(connection: PoolConnection<Sqlite>, result: Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+    if result.is_err()
+        && let Err(error) = connection.close().await
+    {
+        tracing::warn!(%error, "the archive's connection did not close cleanly");
+    }
+    result
 }
 
 async fn migrate(path: &Path, writer: &SqlitePool) -> Result<(), ArchiveError> {

@@ -1,10 +1,10 @@
 //! Forgets what is older than it is to be kept, in small steps, so that the writer never waits long.
 
-use sqlx::Acquire;
+use sqlx::{Acquire, SqliteConnection};
 
 use super::known::hour_of;
 use super::quarantine::Kept;
-use super::{SqliteArchive, alerts};
+use super::{SqliteArchive, alerts, settled};
 use crate::domain::Timestamp;
 use crate::storage::buckets::QUARTERS_PER_HOUR;
 use crate::storage::error::{ArchiveError, database_error};
@@ -23,31 +23,17 @@ impl SqliteArchive {
 
     /// Deletes the hours before `oldest`, whose readings are gone, and what sums them up.
     pub(super) async fn delete_hours(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
-        let (first_hour, mut after) = (hour_of(oldest), 0);
+        let mut after = 0;
         {
             let _one_writer = self.0.memory.lock().await;
-            let delete = sqlx::query("delete from touched_hours where hour < ?1").bind(first_hour);
+            let delete = sqlx::query("delete from touched_hours where hour < ?1").bind(hour_of(oldest));
             delete.execute(&self.0.writer).await.map_err(database_error("delete touched hours"))?;
         }
         loop {
             let mut memory = self.0.memory.lock().await;
             let mut connection = self.0.writer.acquire().await.map_err(database_error("reach its file"))?;
-            let mut transaction = connection.begin().await.map_err(database_error("begin"))?;
-            let last = "select max(number) from (select number from vehicles where number > ?1 order by number limit 1000)";
-            let last = sqlx::query_scalar(last).bind(after).fetch_one(&mut *transaction).await;
-            let last: Option<i64> = last.map_err(database_error("list vehicles"))?;
-            let Some(last) = last else { return Ok(()) };
-            let delete = "delete from vehicle_hours where (vehicle, hour) in (
-                select vehicle_hours.vehicle, vehicle_hours.hour from vehicles join vehicle_hours on vehicle = number
-                where number > ?1 and number <= ?2 and hour < ?3)";
-            let delete = sqlx::query(delete).bind(after).bind(last).bind(first_hour);
-            delete.execute(&mut *transaction).await.map_err(database_error("delete old hours"))?;
-            let delete = "delete from quarter_summaries where (vehicle, quarter) in (
-                select quarter_summaries.vehicle, quarter_summaries.quarter from vehicles join quarter_summaries on vehicle = number
-                where number > ?1 and number <= ?2 and quarter < ?3)";
-            let delete = sqlx::query(delete).bind(after).bind(last).bind(first_hour * QUARTERS_PER_HOUR);
-            delete.execute(&mut *transaction).await.map_err(database_error("delete old summaries"))?;
-            transaction.commit().await.map_err(database_error("commit"))?;
+            let result = delete_hours_of_some(&mut connection, after, oldest).await;
+            let Some(last) = settled(connection, result).await? else { return Ok(()) };
             // A late reading may bring one of them back.
             memory.known.forget();
             after = last;
@@ -70,4 +56,29 @@ impl SqliteArchive {
         let mut connection = self.0.writer.acquire().await.map_err(database_error("reach its file"))?;
         alerts::forget(&mut connection, oldest).await
     }
+}
+
+/// Of a thousand vehicles behind that number; returns the last of them. `None`: there are no more.
+async fn delete_hours_of_some(
+    connection: &mut SqliteConnection,
+    after: i64,
+    oldest: Timestamp,
+) -> Result<Option<i64>, ArchiveError> {
+    let mut transaction = connection.begin().await.map_err(database_error("begin"))?;
+    let last = "select max(number) from (select number from vehicles where number > ?1 order by number limit 1000)";
+    let last = sqlx::query_scalar(last).bind(after).fetch_one(&mut *transaction).await;
+    let last: Option<i64> = last.map_err(database_error("list vehicles"))?;
+    let Some(number) = last else { return Ok(None) };
+    let delete = "delete from vehicle_hours where (vehicle, hour) in (
+        select vehicle_hours.vehicle, vehicle_hours.hour from vehicles join vehicle_hours on vehicle = number
+        where number > ?1 and number <= ?2 and hour < ?3)";
+    let delete = sqlx::query(delete).bind(after).bind(number).bind(hour_of(oldest));
+    delete.execute(&mut *transaction).await.map_err(database_error("delete old hours"))?;
+    let delete = "delete from quarter_summaries where (vehicle, quarter) in (
+        select quarter_summaries.vehicle, quarter_summaries.quarter from vehicles join quarter_summaries on vehicle = number
+        where number > ?1 and number <= ?2 and quarter < ?3)";
+    let delete = sqlx::query(delete).bind(after).bind(number).bind(hour_of(oldest) * QUARTERS_PER_HOUR);
+    delete.execute(&mut *transaction).await.map_err(database_error("delete old summaries"))?;
+    transaction.commit().await.map_err(database_error("commit"))?;
+    Ok(last)
 }

@@ -1,9 +1,9 @@
 //! One transaction: a batch of journal records becomes rows. A record that is there already changes nothing.
 
-use sqlx::Acquire;
+use sqlx::{Acquire, SqliteConnection};
 
 use super::bind::RowBinder;
-use super::{Inner, Memory, SqliteArchive, alerts};
+use super::{Inner, Memory, SqliteArchive, alerts, settled};
 use crate::storage::archive::{ArchiveRecord, Rows, Stored};
 use crate::storage::columns::ColumnSet;
 use crate::storage::error::{ArchiveError, database_error};
@@ -21,8 +21,18 @@ impl SqliteArchive {
 
 impl Inner {
     async fn store(&self, memory: &mut Memory, rows: &Rows<'_>) -> Result<Stored, ArchiveError> {
-        let Rows { assessments, refused, alert_events } = rows;
         let mut connection = self.writer.acquire().await.map_err(database_error("reach its file"))?;
+        let result = self.transaction(&mut connection, memory, rows).await;
+        settled(connection, result).await
+    }
+
+    async fn transaction(
+        &self,
+        connection: &mut SqliteConnection,
+        memory: &mut Memory,
+        rows: &Rows<'_>,
+    ) -> Result<Stored, ArchiveError> {
+        let Rows { assessments, refused, alert_events } = rows;
         let mut transaction = connection.begin().await.map_err(database_error("begin"))?;
         let needed = assessments.iter().fold(ColumnSet::default(), |columns, next| columns.union(ColumnSet::of(next)));
         let columns = memory.statements.columns.widen(needed);

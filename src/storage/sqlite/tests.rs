@@ -49,6 +49,25 @@ pub(crate) async fn an_archive() -> (TempDir, SqliteArchive) {
 }
 
 #[tokio::test]
+async fn what_is_stored_after_failures_in_a_row_is_committed() {
+    let (folder, archive) = an_archive().await;
+    let folder = Folder(folder);
+    // As a full disk does, the first ends the transaction, and the second does not.
+    for refusal in [
+        "create trigger refusal before insert on readings begin select raise(rollback, 'no room'); end",
+        "create trigger refusal before insert on readings begin select raise(abort, 'no room'); end",
+    ] {
+        folder.run_sql(refusal).await;
+        let error = archive.store(&[record(&by("truck-7", MIDNIGHT))]).await.unwrap_err();
+        assert!(error.to_string().contains("no room"), "{error}");
+        folder.run_sql("drop trigger refusal").await;
+    }
+    archive.store(&[record(&by("truck-7", MIDNIGHT))]).await.unwrap();
+    let stored: i64 = sqlx::query_scalar("select count(*) from readings").fetch_one(&archive.0.readers).await.unwrap();
+    assert_eq!(stored, 1, "what others see");
+}
+
+#[tokio::test]
 async fn every_signal_of_the_table_has_its_column() {
     let (_folder, archive) = an_archive().await;
     let columns: Vec<(String,)> =

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::Acquire;
 
-use super::SqliteArchive;
+use super::{SqliteArchive, settled};
 use crate::domain::{Label, Timestamp, VehicleId, VehicleRecord};
 use crate::storage::error::{ArchiveError, database_error};
 use crate::storage::vehicle_records::{self, VehicleArchive};
@@ -19,21 +19,25 @@ impl VehicleArchive for SqliteArchive {
                 battery_kwh = excluded.battery_kwh, make = excluded.make";
         let _one_writer = self.0.memory.lock().await;
         let mut connection = self.0.writer.acquire().await.map_err(database_error("reach its file"))?;
-        let mut transaction = connection.begin().await.map_err(database_error("begin"))?;
-        for (id, record) in records {
-            let put = sqlx::query(put)
-                .bind(id.as_str())
-                .bind(id.slot().number())
-                .bind(at.as_micros())
-                .bind(record.class.as_str())
-                .bind(record.powertrain.as_ref().map(Label::as_str))
-                .bind(serde_json::to_string(&record.groups).expect("labels are JSON"))
-                .bind(record.tank_l)
-                .bind(record.battery_kwh)
-                .bind(record.make.as_deref());
-            put.execute(&mut *transaction).await.map_err(database_error("register a vehicle"))?;
+        let result = async {
+            let mut transaction = connection.begin().await.map_err(database_error("begin"))?;
+            for (id, record) in records {
+                let put = sqlx::query(put)
+                    .bind(id.as_str())
+                    .bind(id.slot().number())
+                    .bind(at.as_micros())
+                    .bind(record.class.as_str())
+                    .bind(record.powertrain.as_ref().map(Label::as_str))
+                    .bind(serde_json::to_string(&record.groups).expect("labels are JSON"))
+                    .bind(record.tank_l)
+                    .bind(record.battery_kwh)
+                    .bind(record.make.as_deref());
+                put.execute(&mut *transaction).await.map_err(database_error("register a vehicle"))?;
+            }
+            transaction.commit().await.map_err(database_error("commit"))
         }
-        transaction.commit().await.map_err(database_error("commit"))
+        .await;
+        settled(connection, result).await
     }
 
     async fn registered_vehicles(&self) -> Result<Vec<(VehicleId, VehicleRecord)>, ArchiveError> {

@@ -95,6 +95,14 @@ impl Api {
         values.next()
     }
 
+    /// The sum of a metric over its labels.
+    #[track_caller]
+    pub fn labelled(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics").text;
+        let values = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once(' '));
+        values.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
+    }
+
     /// How many messages, or elements of them, were refused for this reason.
     #[track_caller]
     pub fn quarantined(&self, reason: &str) -> u64 {

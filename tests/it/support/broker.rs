@@ -24,6 +24,30 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// `None`, said aloud: it is not installed.
     pub fn start() -> Option<Self> {
+        Self::start_with(&shipped(), |_| String::new())
+    }
+
+    /// As an administrator has it who sets nothing.
+    pub fn start_with_its_defaults() -> Option<Self> {
+        Self::start_with("listener 1883 127.0.0.1\nallow_anonymous true\n", |_| String::new())
+    }
+
+    /// For vehicles that log in as themselves, by the access list that the repository ships.
+    pub fn start_with_logins(users: &[&str], password: &str) -> Option<Self> {
+        let closed = shipped().replace("allow_anonymous true", "allow_anonymous false");
+        assert_ne!(closed, shipped());
+        Self::start_with(&closed, |folder| {
+            let passwords = folder.join("passwords");
+            let lines: Vec<_> = users.iter().map(|user| format!("{user}:{password}\n")).collect();
+            fs::write(&passwords, lines.concat()).unwrap();
+            assert!(Command::new("mosquitto_passwd").arg("-U").arg(&passwords).status().unwrap().success());
+            let access = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/mosquitto-acl.conf");
+            format!("password_file {}\nacl_file {}\n", passwords.display(), access.display())
+        })
+    }
+
+    /// `more` may put files into the folder, and says what else the configuration has.
+    fn start_with(configuration: &str, more: impl FnOnce(&Path) -> String) -> Option<Self> {
         if !Path::new(MOSQUITTO).exists() {
             println!("NOT RUN: {MOSQUITTO} is not installed");
             return None;
@@ -31,13 +55,13 @@ impl Mosquitto {
         let folder = tempfile::tempdir().unwrap();
         // It cannot say which port it got, so the kernel is asked for a free one.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let shipped = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/mosquitto.conf")).unwrap();
-        let ours = shipped
+        let ours = configuration
             .replace("listener 1883", &format!("listener {port}"))
             .replace("/var/lib/mosquitto/", &format!("{}/", folder.path().display()));
-        assert_ne!(ours, shipped);
+        assert_ne!(ours, configuration);
         // Debian's mosquitto started by root would become a user that may not write here.
-        fs::write(folder.path().join("mosquitto.conf"), ours + "\nuser root\n").unwrap();
+        let ours = format!("{ours}\n{}user root\n", more(folder.path()));
+        fs::write(folder.path().join("mosquitto.conf"), ours).unwrap();
         let process = run(folder.path());
         let mut broker = Self { process, port, folder };
         broker.wait_until_up();
@@ -87,4 +111,8 @@ impl Drop for Mosquitto {
 fn run(folder: &Path) -> Child {
     let configuration = folder.join("mosquitto.conf");
     Command::new(MOSQUITTO).arg("-c").arg(configuration).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn shipped() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/mosquitto.conf")).unwrap()
 }

@@ -21,6 +21,9 @@ const WINDOW: usize = 32;
 /// What a vehicle keeps until it is acknowledged; at this many it measures nothing new, as real ones do.
 const MOST_WAITING: usize = 200;
 
+/// Of the readings that went wrong, so many are named.
+const SHOWN: usize = 10;
+
 /// Several vehicles, over any number of lives of the service.
 pub struct Fleet {
     vehicles: Vec<Vehicle>,
@@ -203,15 +206,16 @@ impl Audit {
     /// Nothing lost, nothing doubled, nothing changed.
     #[track_caller]
     pub fn assert_clean(&self) {
+        let some = |all: &[(String, i64)]| format!("{:?}", &all[..all.len().min(SHOWN)]);
+        let (missing, twice, changed) = (some(&self.missing), some(&self.stored_twice), some(&self.changed));
         assert!(
             self.missing.is_empty(),
-            "{} of {} acknowledged readings are lost: {:?}",
+            "{} of {} acknowledged readings are lost, first of them {missing}",
             self.missing.len(),
-            self.acknowledged,
-            self.missing
+            self.acknowledged
         );
-        assert!(self.stored_twice.is_empty(), "{} readings are stored twice: {:?}", self.stored_twice.len(), self.stored_twice);
-        assert!(self.changed.is_empty(), "{} readings are not those sent: {:?}", self.changed.len(), self.changed);
+        assert!(self.stored_twice.is_empty(), "{} readings are stored twice, first of them {twice}", self.stored_twice.len());
+        assert!(self.changed.is_empty(), "{} readings are not those sent, first of them {changed}", self.changed.len());
     }
 }
 

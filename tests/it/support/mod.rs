@@ -5,7 +5,9 @@ pub mod broker;
 pub mod device;
 pub mod fleet;
 pub mod proxy;
+pub mod redis;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::thread;
@@ -25,6 +27,7 @@ pub struct Site {
     service: Option<Service>,
     /// A settings file, where it has any.
     settings: Option<PathBuf>,
+    executable: PathBuf,
 }
 
 impl Site {
@@ -36,17 +39,33 @@ impl Site {
     }
 
     pub fn stopped() -> Self {
-        Self { folder: tempfile::tempdir().expect("the system has room for temporary files"), service: None, settings: None }
+        let folder = tempfile::tempdir().expect("the system has room for temporary files");
+        Self { folder, service: None, settings: None, executable: executable().to_owned() }
     }
 
     /// With the service running on these.
     pub fn with_settings(text: &str) -> Self {
         let mut site = Self::stopped();
-        let file = site.path().join("odograph.toml");
-        std::fs::write(&file, text).unwrap();
-        site.settings = Some(file);
+        site.configure(text);
         site.restart();
         site
+    }
+
+    /// From the next start on.
+    pub fn configure(&mut self, text: &str) {
+        let file = self.path().join("odograph.toml");
+        std::fs::write(&file, text).unwrap();
+        self.settings = Some(file);
+    }
+
+    /// From the next start on: by a script that becomes the program.
+    pub fn set_environment(&mut self, environment: &[(&str, &str)]) {
+        let exports: Vec<_> = environment.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        let exports = exports.concat();
+        let script = self.path().join("odograph-with-environment");
+        std::fs::write(&script, format!("#!/bin/sh\n{exports}exec '{}' \"$@\"\n", executable().display())).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.executable = script;
     }
 
     pub fn data(&self) -> PathBuf {
@@ -77,7 +96,7 @@ impl Site {
     }
 
     pub fn try_start(&self, arguments: &[&str]) -> Result<Service, ServiceError> {
-        Service::start(executable(), &self.data(), &self.folder.path().join("messages"), arguments)
+        Service::start(&self.executable, &self.data(), &self.folder.path().join("messages"), arguments)
     }
 
     pub fn service(&self) -> &Service {
@@ -162,7 +181,6 @@ pub fn seed() -> u64 {
 
 /// `make torture` asks for long runs.
 pub fn is_torture() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "tests have no settings")]
     std::env::var_os("ODOGRAPH_TEST_TORTURE").is_some()
 }
 

@@ -93,7 +93,7 @@ impl Shared {
             while !self.is_over.load(Ordering::Relaxed) {
                 match listener.accept() {
                     Ok((client, _)) => {
-                        scope.spawn(|| self.serve(client));
+                        scope.spawn(move || self.serve(&client));
                     }
                     Err(_) => thread::sleep(NOTICES_WITHIN / 4),
                 }
@@ -101,15 +101,15 @@ impl Shared {
         });
     }
 
-    fn serve(&self, client: TcpStream) {
+    fn serve(&self, client: &TcpStream) {
         let server = TcpStream::connect_timeout(&self.target, Duration::from_secs(5));
-        let Ok(server) = server.and_then(|server| prepared(server, &client)) else { return reset(&client) };
+        let Ok(server) = server.and_then(|server| prepared(server, client)) else { return reset(client) };
         let word_was_said = AtomicBool::new(false);
         let is_open = AtomicBool::new(true);
-        let connection = Connection { shared: self, client: &client, server: &server, word_was_said, is_open };
+        let connection = Connection { shared: self, client, server: &server, word_was_said, is_open };
         thread::scope(|scope| {
-            scope.spawn(|| connection.pass(&client, &server, true));
-            connection.pass(&server, &client, false);
+            scope.spawn(|| connection.pass(client, &server, true));
+            connection.pass(&server, client, false);
         });
     }
 }

@@ -1,0 +1,65 @@
+//! What a running service says about itself.
+
+use super::Patient;
+use super::finding::{Cause, Finding};
+use crate::bench::exposition::total;
+use crate::bench::http::{Answer, Client};
+use crate::metrics;
+
+pub fn service(patient: &Patient) -> Vec<Finding> {
+    if !patient.is_running {
+        return Vec::new();
+    }
+    let address = patient.settings.http.address;
+    let place = format!("http://{address}");
+    let asked = patient.runtime.block_on(async {
+        let mut client = Client::new(address);
+        let ready = client.get("/health/ready").await?;
+        let page = client.get_ok("/metrics").await?;
+        Ok::<_, crate::bench::http::HttpError>((ready, String::from_utf8_lossy(&page).into_owned()))
+    });
+    let (ready, page) = match asked {
+        Ok(answers) => answers,
+        Err(error) => {
+            return vec![
+                Finding::failed("service", place, format!("the service that holds the data folder does not answer: {error}"))
+                    .because("it hangs, is only starting, or listens elsewhere than the settings say")
+                    .next("give --http ADDR if it was started with another address; else look at its log")
+                    .caused_by(Cause::DependencyDown),
+            ];
+        }
+    };
+    let mut findings = vec![readiness(&place, &ready)];
+    findings.extend(damage(&place, &page));
+    if !patient.settings.broker.url.is_empty() && total(&page, metrics::BROKER_CONNECTED) == Some(0.0) {
+        findings.push(
+            Finding::warning("service", place, "it has no subscription at the broker now")
+                .because("the broker is down, or refuses it")
+                .next("see the finding `broker`, and the log of the service"),
+        );
+    }
+    findings
+}
+
+fn readiness(place: &str, ready: &Answer) -> Finding {
+    if ready.status == 200 {
+        return Finding::ok("service", place, "it runs and is ready");
+    }
+    let reasons: serde_json::Value = serde_json::from_slice(&ready.body).unwrap_or_default();
+    let list = reasons["reasons"].as_array().into_iter().flatten();
+    let words = |reason: &serde_json::Value| {
+        format!("{}: {}", reason["part"].as_str().unwrap_or("?"), reason["problem"].as_str().unwrap_or("?"))
+    };
+    let words: Vec<String> = list.map(words).collect();
+    Finding::failed("service", place, format!("it runs and is not ready: {}", words.join("; ")))
+        .next("mend what it names; it goes on by itself")
+}
+
+fn damage(place: &str, page: &str) -> Option<Finding> {
+    let bad_frames = total(page, metrics::JOURNAL_BAD_FRAMES).filter(|frames| *frames > 0.0)?;
+    Some(
+        Finding::failed("journal", place, format!("{bad_frames} frames failed their checksum since the service started"))
+            .because("the disk gave back other bytes than were written; the other frames were recovered")
+            .next("look at the disk (smartctl) and at the log of the service for the positions"),
+    )
+}

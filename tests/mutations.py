@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Breaks what tests guard, one place after another, and says which break no test noticed. `make mutations`.
+
+Each mutation replaces one text by another in a copy of the repository's last commit and runs the tests that are to notice. It takes a build
+and a run each, so it is not part of `make test`. Exit code 1: a mutation was not noticed, or its text is no longer there.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COPY = ROOT / ".cache" / "mutations"
+
+# What is broken; file; text; in its place; tests.
+MUTATIONS = [
+    ("R1: acknowledged before the journal has it", "src/journal/writer.rs",
+     "            Work::Batch(batch) => {\n",
+     "            Work::Batch(mut batch) => {\n                batch.keep_promises();\n",
+     ["--test", "it", "kill::"]),
+    ("R1: the journal's cursor moves before the archive has it", "src/storage/archive_writer.rs",
+     "                    let mut records = self.decode(&frames);\n",
+     "                    let mut records = self.decode(&frames);\n                    let _early = self.reader.commit();\n",
+     ["--test", "it", "kill::nothing_is_lost_or"]),
+    ("R2: the journal is not synced", "src/journal/writer.rs",
+     "        file.sync().map_err(disk_error(\"sync\", &path))?;\n", "",
+     ["--lib", "journal::"]),
+    ("R2: the folder of a new segment is not synced", "src/journal/space.rs",
+     "        self.disk.sync_directory(&self.directory).map_err(disk_error(\"sync\", &self.directory))?;\n        let end",
+     "        let end",
+     ["--lib", "journal::"]),
+    ("R3: a batch of PostgreSQL is not one transaction", "src/storage/postgres/store.rs",
+     "        lease.run(\"begin\", \"begin\").await?;\n", "",
+     ["--test", "it", "network::"]),
+    ("R5: a broker's message is acknowledged when it arrives", "src/ingest/subscriber.rs",
+     "        let settled = self.intake.settle(&mut pending).await;\n",
+     "        let settled = Ok(());\n        tokio::spawn(async move { drop(pending) });\n",
+     ["--test", "it", "shared::two"]),
+    ("R7: a repeated reading is not known", "src/analytics/lane.rs",
+     "Found::Duplicate => outcome.duplicates += 1,", "Found::Duplicate => outcome.accepted += 1,",
+     ["--lib", "lane"]),
+    ("R8: a reading ahead of our clock is judged", "src/analytics/lane.rs",
+     "            (Timing::Future, _) => Err(NotScored::Future),\n", "",
+     ["--test", "it", "machine::a_clock"]),
+    ("R11: a connection is kept after its transaction failed", "src/storage/sqlite/mod.rs",
+     "    if result.is_err()\n", "    if false\n",
+     ["--test", "it", "machine::a_full_disk"]),
+    ("R12: checksums are not compared", "src/journal/frame.rs",
+     "bytes]) != checksum {", "bytes]) != checksum && position == u64::MAX {",
+     ["--lib", "journal::"]),
+    ("R13: overload leaves nothing out", "src/analytics/lanes.rs",
+     "            self.lane.shed(shed);\n", "",
+     ["--lib", "lanes::"]),
+    ("messages are not held", "src/analytics/lanes.rs",
+     "            self.hold.pass(&mut deliveries, Instant::now());\n", "",
+     ["--lib", "lanes::"]),
+    ("a replay does not say why a model raised", "src/analytics/lane/alerts.rs",
+     "            let number = self.row_again(vehicle, assessment, judge);\n", "            let number = None;\n",
+     ["--test", "it", "twin::"]),
+]
+
+
+def run(*command, **options):
+    return subprocess.run(command, cwd=COPY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+
+
+def prepare():
+    if not COPY.exists():
+        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", "--force", COPY, "HEAD"], cwd=ROOT, check=True)
+        (COPY / ".cache").symlink_to(ROOT / ".cache")
+        shutil.copytree(ROOT / "src/dashboard/web/dist", COPY / "src/dashboard/web/dist", dirs_exist_ok=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    run("git", "checkout", "--force", "--detach", head, check=True)
+
+
+def noticed(mutation):
+    """Whether a test failed, and the last lines of it."""
+    _, file, text, instead, tests = mutation
+    path = COPY / file
+    before = path.read_text()
+    if before.count(text) != 1:
+        return None, f"{file} has the text {before.count(text)} times, not once"
+    path.write_text(before.replace(text, instead))
+    try:
+        environment = os.environ | {"CARGO_TARGET_DIR": str(COPY / "target")}
+        built = run("cargo", "test", "--locked", "--no-run", *tests[:2 if tests[0] == "--test" else 1], env=environment)
+        if built.returncode != 0:
+            return None, "it does not compile:\n" + "\n".join(built.stdout.splitlines()[-30:])
+        ran = run("cargo", "test", "--locked", *tests, env=environment, timeout=900)
+        failed = [line for line in ran.stdout.splitlines() if line.endswith("FAILED") or "panicked at" in line]
+        return ran.returncode != 0, "; ".join(failed[:3])
+    finally:
+        path.write_text(before)
+
+
+def main():
+    prepare()
+    wanted = sys.argv[1:]
+    unnoticed = 0
+    for mutation in MUTATIONS:
+        if wanted and not any(word in mutation[0] for word in wanted):
+            continue
+        began = time.monotonic()
+        was_noticed, how = noticed(mutation)
+        verdict = {True: "noticed", False: "NOT NOTICED", None: "BROKEN"}[was_noticed]
+        print(f"{verdict:12} {mutation[0]} ({time.monotonic() - began:.0f} s): {how}", flush=True)
+        unnoticed += was_noticed is not True
+    sys.exit(1 if unnoticed else 0)
+
+
+main()
