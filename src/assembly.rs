@@ -180,8 +180,10 @@ async fn register(archive: &SharedArchive, settings: &settings::Ingest) -> anyho
 fn start_upkeep(archive: &SharedArchive, keep: Duration, tasks: &Tasks) {
     let (forgetting, summing) =
         (retention::run(archive.clone(), keep, tasks.stop()), summaries::run(archive.clone(), tasks.stop()));
-    tasks.spawn("retention", async { Ok(forgetting.await) });
-    tasks.spawn("summaries", async { Ok(summing.await) });
+    tasks.spawn("upkeep", async {
+        tokio::join!(forgetting, summing);
+        Ok(())
+    });
 }
 
 fn recall(fleet: Fleet, tasks: &Tasks) {

@@ -57,7 +57,7 @@ pub(super) trait BucketSource {
     async fn summaries(&mut self, first: i64, end: i64) -> Result<Vec<(i64, Vec<u8>)>, ArchiveError>;
 
     /// Of readings, in `[from, to)`.
-    async fn from_readings(&mut self, from: i64, to: i64, every: BucketLength) -> Result<Vec<Bucket>, ArchiveError>;
+    async fn of_readings(&mut self, from: i64, to: i64, every: BucketLength) -> Result<Vec<Bucket>, ArchiveError>;
 }
 
 pub(super) const MICROS_PER_QUARTER: i64 = 900_000_000;
@@ -150,7 +150,7 @@ impl BucketLength {
             }
         }
         for (from, to) in spans(from, to, quarters, &unsummed) {
-            for bucket in source.from_readings(from, to, self).await? {
+            for bucket in source.of_readings(from, to, self).await? {
                 buckets.entry(bucket.start.as_micros()).or_default().add(&bucket.summary);
             }
         }

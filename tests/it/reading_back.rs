@@ -213,13 +213,7 @@ impl Past {
             let event = AlertEvent { change: Change::Cleared, at: opened_at, alert };
             ArchiveRecord { slot: event.alert.vehicle_id.slot(), arrival: 1, record: Record::AlertEvent(Box::new(event)) }
         };
-        self.alert_steps(vehicle).map(alert)
-    }
-
-    fn alert_steps(&self, vehicle: i64) -> impl Iterator<Item = i64> + use<> {
-        (0..READINGS_EACH)
-            .skip(usize::try_from(vehicle * 37 % ALERT_EVERY).unwrap())
-            .step_by(usize::try_from(ALERT_EVERY).unwrap())
+        alert_steps(vehicle).map(alert)
     }
 
     fn ask(&self, api: &Api, chance: &mut Chance) -> [(&'static str, Vec<Duration>); 3] {
@@ -284,7 +278,7 @@ impl Past {
             alerts.iter().map(|alert| (micros(&alert["opened_at"]), alert["vehicle_id"].as_str().unwrap())).collect();
         assert!(found.is_sorted_by(|one, next| one.0 >= next.0));
         let of_vehicle = |vehicle: i64| {
-            let opened = self.alert_steps(vehicle).map(move |step| self.recorded_at(vehicle, step));
+            let opened = alert_steps(vehicle).map(move |step| self.recorded_at(vehicle, step));
             opened.filter(|at| (from..to).contains(at)).map(move |at| (at, Self::id(vehicle).to_string()))
         };
         let mut expected: Vec<(i64, String)> = (0..self.vehicles).flat_map(of_vehicle).collect();
@@ -295,6 +289,11 @@ impl Past {
         sorted.sort_unstable_by(|one, other| other.cmp(one));
         assert_eq!((sorted, answer["next_cursor"].is_null()), (expected, is_whole));
     }
+}
+
+fn alert_steps(vehicle: i64) -> impl Iterator<Item = i64> {
+    let first = usize::try_from(vehicle * 37 % ALERT_EVERY).unwrap();
+    (0..READINGS_EACH).skip(first).step_by(usize::try_from(ALERT_EVERY).unwrap())
 }
 
 async fn sum_up(archive: &SharedArchive, before: i64) {

@@ -70,7 +70,7 @@ impl BucketSource for History<'_> {
         rows.iter().map(read).collect()
     }
 
-    async fn from_readings(&mut self, from: i64, to: i64, every: BucketLength) -> Result<Vec<Bucket>, ArchiveError> {
+    async fn of_readings(&mut self, from: i64, to: i64, every: BucketLength) -> Result<Vec<Bucket>, ArchiveError> {
         let select = format!(
             "select {}, {} from readings where vehicle = $1 and recorded_at >= $2 and recorded_at < $3 group by 1 order by 1",
             start_of_bucket("$4"),

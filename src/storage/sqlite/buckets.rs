@@ -70,7 +70,7 @@ impl BucketSource for History<'_> {
         summaries.fetch_all(&self.archive.0.readers).await.map_err(database_error("read summaries"))
     }
 
-    async fn from_readings(&mut self, from: i64, to: i64, every: BucketLength) -> Result<Vec<Bucket>, ArchiveError> {
+    async fn of_readings(&mut self, from: i64, to: i64, every: BucketLength) -> Result<Vec<Bucket>, ArchiveError> {
         let table = &self.archive.0.table;
         let select = format!(
             "select {}, {} from vehicle_hours cross join minutes_of_hour cross join readings indexed by readings_identity
