@@ -1,5 +1,6 @@
 //! The command line: what each command is called and takes. Data goes to stdout, messages to stderr.
 
+mod backup;
 mod bench;
 mod doctor;
 mod evaluate;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::backup::BackupError;
 use crate::domain::SignalTable;
 use crate::journal::JournalError;
 use crate::settings::{Settings, SettingsError, Sources};
@@ -52,6 +54,10 @@ enum Command {
     WhatIf(what_if::WhatIfArgs),
     /// Look at settings, disk, archive, broker, limits and models, and say what is wrong, why, and what to do
     Doctor(doctor::DoctorArgs),
+    /// Copy everything that was acknowledged into a folder, also while a service runs
+    Backup(backup::BackupArgs),
+    /// Put a backup back into an empty data folder
+    Restore(backup::RestoreArgs),
     /// Measure this machine and this build
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -130,9 +136,16 @@ pub fn main() -> ExitCode {
 }
 
 fn exit_of(error: &anyhow::Error) -> Exit {
-    let is_locked = matches!(error.downcast_ref(), Some(JournalError::Locked { .. }));
-    let given = error.downcast_ref::<Failure>().map(|failure| failure.exit);
-    given.unwrap_or(if is_locked { Exit::Refused } else { Exit::CheckFailed })
+    let refuses = |error: &JournalError| matches!(error, JournalError::Locked { .. } | JournalError::HalfRestored { .. });
+    if error.downcast_ref().is_some_and(refuses) || error.downcast_ref().is_some_and(BackupError::is_refusal) {
+        return Exit::Refused;
+    }
+    match error.downcast_ref() {
+        Some(BackupError::Archive(ArchiveError::Address { .. })) => return Exit::Settings,
+        Some(BackupError::Archive(error)) if error.is_away() => return Exit::DependencyDown,
+        _ => {}
+    }
+    error.downcast_ref::<Failure>().map_or(Exit::CheckFailed, |failure| failure.exit)
 }
 
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
@@ -146,6 +159,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(arguments) => return explain(&arguments),
         Command::WhatIf(arguments) => return what_if(&arguments),
         Command::Doctor(arguments) => return doctor::run(&arguments),
+        Command::Backup(arguments) => return backup::backup(&arguments),
+        Command::Restore(arguments) => return backup::restore(&arguments),
         Command::Bench(command) => return bench::run(command),
         Command::Config { command: ConfigCommand::Show(arguments) } => {
             print!("{}", load(&arguments)?.without_passwords().to_toml());

@@ -33,6 +33,7 @@ pub mod simulator;
 pub mod dashboard; // floor 4
 
 mod assembly; // floor 5
+pub mod backup;
 pub mod bench;
 pub mod cli;
 pub mod configuration;

@@ -12,6 +12,7 @@ mod drive;
 
 use std::time::Duration;
 
+pub use codec::COHORTS_VERSION;
 pub use cohort::Cohorts;
 pub use drive::{Drive, MOVING_KM_PER_H, RUNNING_RPM, is_running};
 

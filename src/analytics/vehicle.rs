@@ -17,7 +17,7 @@ const FUTURE_BEYOND: Duration = Duration::from_mins(2);
 
 /// Version of the saved form. Version 1 ended with the window, version 2 before the sequence, version 3 before the profile, version 4
 /// before what the rule about the air path remembers; all are read.
-const STATE_VERSION: u8 = 5;
+pub const STATE_VERSION: u8 = 5;
 
 /// Readings that are stored but in no window (ahead of time, or too late) and are remembered as identities, oldest forgotten first.
 /// A vehicle whose clock is wrong sends nothing else, and what it sends twice follows soon after.

@@ -57,6 +57,12 @@ pub fn path(directory: &Path, generation: u64) -> PathBuf {
     directory.join(format!("{PREFIX}{generation:020}.{EXTENSION}"))
 }
 
+/// The number of a file of checkpoints, by its name.
+pub fn generation(name: &str) -> Option<u64> {
+    let (generation, extension) = name.strip_prefix(PREFIX)?.split_once('.')?;
+    (extension == EXTENSION).then(|| generation.parse().ok())?
+}
+
 /// `None` where there is no intact file. Deletes what a crash amid compaction has left.
 pub fn load_newest(disk: &dyn Disk, directory: &Path) -> Result<Option<(Opened, Loaded)>, JournalError> {
     let mut generations = Vec::new();

@@ -10,7 +10,7 @@ use super::error::{JournalError, disk_error};
 
 const EXTENSION: &str = ".cursor";
 const MAGIC: &[u8; 8] = b"ODOCURSR";
-const VERSION: u8 = 1;
+pub const VERSION: u8 = 1;
 /// In sectors of their own, which a disk writes whole.
 const SLOT_BYTES: usize = 512;
 const USED_BYTES: usize = 8 + 1 + 8 + 8 + 4;
@@ -68,6 +68,11 @@ pub fn load_all(disk: &dyn Disk, directory: &Path) -> Result<Vec<(String, u64)>,
     Ok(cursors)
 }
 
+/// Whether a file with this name is a cursor.
+pub fn is_file(name: &str) -> bool {
+    name.ends_with(EXTENSION)
+}
+
 struct Slot {
     generation: u64,
     position: u64,
@@ -120,5 +125,20 @@ mod tests {
         let mut cursor = CursorFile::open(&disk, directory, "archive", 0).unwrap();
         cursor.move_to(40).unwrap();
         assert_eq!(load_all(&disk, directory).unwrap(), [("archive".to_owned(), 40)]);
+    }
+
+    #[test]
+    fn a_cursor_of_a_newer_version_is_refused() {
+        let disk = SimulatedDisk::default();
+        let directory = Path::new("journal");
+        drop(CursorFile::open(&disk, directory, "archive", 0).unwrap());
+        let file = disk.open(&path_of(directory, "archive")).unwrap();
+        let mut slot = [0; USED_BYTES];
+        file.read_at(&mut slot, SLOT_BYTES as u64).unwrap();
+        slot[8] = VERSION + 1;
+        let checksum = crc32c::crc32c(&slot[..USED_BYTES - 4]).to_le_bytes();
+        slot[USED_BYTES - 4..].copy_from_slice(&checksum);
+        file.write_all_at(&slot, SLOT_BYTES as u64).unwrap();
+        assert!(matches!(load_all(&disk, directory), Err(JournalError::Newer { found, .. }) if found == VERSION + 1));
     }
 }

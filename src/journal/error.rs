@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 pub enum JournalError {
     #[error("the folder {} is in use by another odograph process; stop that one or choose another folder with --data", directory.display())]
     Locked { directory: PathBuf },
+    #[error("a restore into {} did not end; empty the data folder and restore again", directory.display())]
+    HalfRestored { directory: PathBuf },
+    #[error(
+        "the journal wrote and deleted the segment before {at} while nobody looked; the machine is too busy for a backup, try again"
+    )]
+    Overtaken { at: u64 },
     #[error("could not {action} {}: {source}", path.display())]
     Disk { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{} was written by a newer odograph (format {found}, this one reads up to {supported}); start that version again", path.display())]

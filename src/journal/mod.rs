@@ -8,6 +8,7 @@
 //! ```
 //! Knows neither readings nor vehicles' states: both are bytes to it.
 
+mod backup;
 mod batch;
 mod checkpoint;
 mod checkpoint_file;
@@ -17,6 +18,7 @@ mod cursor;
 mod disk;
 mod error;
 mod file_header;
+mod filling;
 mod frame;
 mod health;
 mod progress;
@@ -55,9 +57,13 @@ use crate::domain::Slot;
 use crate::settings;
 use crate::tasks::Tasks;
 
+pub use self::backup::{Piece, Snapshot};
 pub use self::batch::Batch;
 pub use self::checkpoint::Checkpoint;
+pub use self::cursor::VERSION as CURSOR_VERSION;
 pub use self::error::{JournalClosed, JournalError};
+pub use self::filling::{Filling, is_half_restored};
+pub use self::frame::FORMAT_VERSION;
 pub use self::health::JournalHealth;
 pub use self::reader::{More, Reader};
 pub use self::recovery::{Recovery, SavedVehicle, Tail};
@@ -120,11 +126,14 @@ impl Journal {
     /// the call, as [`Tasks`] does.
     ///
     /// # Errors
-    /// Where another process holds the folder, the disk fails, or a newer version wrote it. Damaged frames are no error:
+    /// Where another process holds the folder, a restore into it did not end, the disk fails, or a newer version wrote it. Damaged frames are no error:
     /// [`Recovery::bad_frames`].
     pub fn open(directory: &Path, settings: &settings::Journal, tasks: &Tasks) -> Result<(Self, Recovery), JournalError> {
         std::fs::create_dir_all(directory).map_err(disk_error("create", directory))?;
         let lock = lock(directory)?;
+        if is_half_restored(directory) {
+            return Err(JournalError::HalfRestored { directory: directory.to_owned() });
+        }
         let start = Start { disk: Arc::new(RealDisk), directory, settings, lock: Some(lock) };
         start.run(tasks)
     }

@@ -1,5 +1,6 @@
 //! The journal as its users see it, on real files and on a simulated disk.
 
+mod backup;
 mod checkpoints;
 mod faults;
 mod power_cut;

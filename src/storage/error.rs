@@ -16,6 +16,14 @@ pub enum ArchiveError {
     Open { path: PathBuf, source: sqlx::Error },
     #[error("the archive {name} is of a newer or changed version: {source}; start the version that wrote it")]
     Migration { name: String, source: MigrateError },
+    #[error("the archive is not empty; name an empty one in `archive.url`")]
+    NotEmpty,
+    #[error("could not write the archive {}: {source}", path.display())]
+    Copy { path: PathBuf, source: std::io::Error },
+    #[error("could not start {program}, which copies an archive on PostgreSQL: {source}; install PostgreSQL's client programs")]
+    NoTool { program: &'static str, source: std::io::Error },
+    #[error("{program} failed: {messages}")]
+    ToolFailed { program: &'static str, messages: String },
     #[error("the archive could not {action}: {source}")]
     Database { action: &'static str, source: sqlx::Error },
     #[error("the archive did not {action} within {after:?}")]

@@ -12,7 +12,7 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 const ARCHIVED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Half a minute apart, the last one now.
-fn overheats(readings: i64) -> String {
+pub fn overheats(readings: i64) -> String {
     let reading = |number: i64| {
         let recorded_at = seconds_ago(30 * (readings - number));
         let speed = 60 + number;
@@ -23,7 +23,7 @@ fn overheats(readings: i64) -> String {
     format!("[{}]", (1..=readings).map(reading).collect::<Vec<_>>().join(","))
 }
 
-fn alerts(site: &Site, question: &str) -> Vec<Value> {
+pub fn alerts(site: &Site, question: &str) -> Vec<Value> {
     let answer = site.api().get(&format!("/api/v1/alerts{question}"));
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.json["alerts"].as_array().unwrap().clone()

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("simulator", 3),
     ("dashboard", 4),
     ("configuration", 5),
+    ("backup", 5),
     ("bench", 5),
     ("assembly", 5),
     ("logging", 5),
@@ -32,6 +33,7 @@ const SHARED: &[&str] = &["settings", "metrics", "slo", "tasks", "clock", "crash
 const ALLOWED_ON_ONE_FLOOR: &[(&str, &str)] = &[
     ("journal", "wire"),
     ("cli", "assembly"),
+    ("cli", "backup"),
     ("cli", "bench"),
     ("cli", "configuration"),
     ("assembly", "configuration"),

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod alerts;
+mod backup;
 mod bad_input;
 mod doctor;
 mod floors;
+mod formats;
 mod http;
 mod kill;
 mod line;

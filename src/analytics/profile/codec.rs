@@ -8,7 +8,7 @@ use crate::domain::Timestamp;
 use crate::domain::signal::MAX_SIGNALS;
 
 /// Of the saved form of cohorts.
-const COHORTS_VERSION: u8 = 1;
+pub const COHORTS_VERSION: u8 = 1;
 /// A fleet has a handful; more would be damage.
 const MAX_COHORTS: u16 = 1_024;
 const MAX_LABEL_BYTES: u8 = 64;

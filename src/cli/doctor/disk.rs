@@ -36,6 +36,13 @@ pub fn folder(patient: &Patient) -> Vec<Finding> {
                 .next("run the doctor as the user who runs the service, and give that user the folder"),
         ];
     }
+    if journal::is_half_restored(&data.join("journal")) && !patient.is_running {
+        return vec![
+            Finding::failed("data", place, "a restore into it did not end")
+                .because("no service starts on half of a backup")
+                .next("empty the folder and restore again"),
+        ];
+    }
     if patient.is_running {
         return vec![Finding::ok("data", place, "a running service holds it")];
     }

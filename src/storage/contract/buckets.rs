@@ -15,14 +15,14 @@ use crate::storage::{
 
 const SECOND: i64 = 1_000_000;
 
-fn ask(vehicle_id: &str, range: (i64, i64), every_seconds: u64, limit: u32) -> BucketsQuery {
+pub(super) fn ask(vehicle_id: &str, range: (i64, i64), every_seconds: u64, limit: u32) -> BucketsQuery {
     let (from, to) = (Timestamp::from_micros(range.0), Timestamp::from_micros(range.1));
     let every = BucketLength::new(Duration::from_secs(every_seconds)).unwrap();
     BucketsQuery { vehicle_id: VehicleId::new(vehicle_id).unwrap(), from, to, every, next: None, limit }
 }
 
 /// All pages.
-async fn buckets(archive: &SharedArchive, mut query: BucketsQuery) -> Vec<Bucket> {
+pub(super) async fn buckets(archive: &SharedArchive, mut query: BucketsQuery) -> Vec<Bucket> {
     let mut all = Vec::new();
     loop {
         let page = archive.buckets(&query).await.unwrap().unwrap();

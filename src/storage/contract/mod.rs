@@ -8,6 +8,7 @@ mod order;
 mod quarantine;
 mod readings;
 mod retention;
+mod upgrades;
 mod writer;
 
 use super::{ArchiveAddress, SharedArchive};
@@ -19,6 +20,7 @@ pub(crate) use self::order::*;
 pub(crate) use self::quarantine::*;
 pub(crate) use self::readings::*;
 pub(crate) use self::retention::*;
+pub(crate) use self::upgrades::*;
 pub(crate) use self::writer::*;
 
 /// A place for one archive; it is gone when this is dropped.
@@ -28,7 +30,15 @@ pub(crate) trait Site {
     /// Of a property, each with two sites.
     const CASES: u32;
 
+    /// How many there are.
+    const MIGRATIONS: usize;
+    /// SQL for the first schema: truck-7 at [`FIRST_READING_AT`], 63.25 km/h.
+    const FIRST_READING: &str;
+
     async fn new() -> Self;
+
+    /// Makes the archive as the first so many migrations do.
+    async fn migrate(&self, migrations: usize);
 
     fn address(&self) -> ArchiveAddress;
 
@@ -68,6 +78,7 @@ macro_rules! tests {
             a_revision_rises_with_every_change_and_with_nothing_else,
             a_registered_vehicle_is_known_after_a_restart_and_one_only_seen_is_not,
             an_archive_of_a_newer_version_is_refused,
+            an_archive_of_every_earlier_version_is_brought_up_to_date_with_its_readings,
             everything_durable_is_in_the_archive_when_the_journal_has_ended,
             the_one_record_that_the_archive_refuses_is_quarantined_and_the_rest_goes_on,
             a_record_that_makes_no_sense_is_kept_as_it_is,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sqlx::Row;
 
-use super::MIGRATIONS;
 use super::connect::{CONNECTIONS, Connector};
+use super::newest_schema;
 use super::values::Time;
 use crate::clock;
 use crate::storage::error::{ArchiveError, database_error};
@@ -44,7 +44,7 @@ pub async fn inspect(connector: &Connector) -> Result<ArchiveInspection, Archive
     let mut inspection = ArchiveInspection {
         engine: format!("PostgreSQL {version}"),
         schema: None,
-        expected_schema: MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0),
+        expected_schema: newest_schema(),
         newest_received_at: None,
         extras: Vec::new(),
         server: Some(server),

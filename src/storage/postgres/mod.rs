@@ -54,6 +54,12 @@ const MIGRATE_WITHIN: Duration = Duration::from_mins(10);
 /// So long nobody tries to reach a server that somebody did not reach.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
+/// Of this program.
+#[must_use]
+pub fn newest_schema() -> i64 {
+    MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0)
+}
+
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PostgresArchive(Arc<Inner>);
@@ -143,11 +149,7 @@ impl PostgresArchive {
         // Of its own, since nobody can tell what a connection is good for that was left in the middle of a migration.
         let pool = self.0.connector.writer();
         self.lease(&pool).await?;
-        let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
-            Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
-        });
-        let migrator = Migrator::with_migrations(migrations.collect());
-        let migrated = tokio::time::timeout(MIGRATE_WITHIN, migrator.run(&pool)).await;
+        let migrated = tokio::time::timeout(MIGRATE_WITHIN, migrator(MIGRATIONS).run(&pool)).await;
         let migrated = migrated.map_err(|_elapsed| ArchiveError::Silent { action: "migrate", after: MIGRATE_WITHIN })?;
         migrated.map_err(|error| match error {
             MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => database_error("migrate")(source),
@@ -160,6 +162,13 @@ impl PostgresArchive {
         }
         Ok(())
     }
+}
+
+fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migrations = migrations
+        .iter()
+        .map(|(version, name, sql)| Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false));
+    Migrator::with_migrations(migrations.collect())
 }
 
 #[async_trait]

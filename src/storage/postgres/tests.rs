@@ -46,6 +46,13 @@ impl Site for Database {
 
     const CASES: u32 = 8;
 
+    const MIGRATIONS: usize = super::MIGRATIONS.len();
+
+    const FIRST_READING: &str = "insert into vehicles (vehicle_id, slot) values ('truck-7', 1);
+        insert into readings (vehicle, recorded_at, fingerprint, received_at, arrival, revision, not_scored, speed_km_per_h)
+        values (1, '2026-11-24T00:00:01Z', 5, '2026-11-24T00:00:01.02Z', 1, 0, 'no_model', 63.25);
+        insert into vehicle_days (vehicle, day) values (1, date '2026-11-24' - date '1970-01-01')";
+
     async fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("odograph_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -55,6 +62,13 @@ impl Site for Database {
 
     fn address(&self) -> ArchiveAddress {
         ArchiveAddress::read(&url(&self.name), self.folder.path()).unwrap()
+    }
+
+    async fn migrate(&self, migrations: usize) {
+        let ArchiveAddress::Postgres(connector, _) = self.address() else { panic!("it is a server") };
+        let pool = connector.writer();
+        super::migrator(&super::MIGRATIONS[..migrations]).run(&pool).await.unwrap();
+        pool.close().await;
     }
 
     async fn run_sql(&self, statements: &'static str) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
-use super::MIGRATIONS;
+use super::newest_schema;
 use crate::domain::Timestamp;
 use crate::storage::error::{ArchiveError, database_error};
 use crate::storage::inspection::{ArchiveInspection, MOST_NAMES, SOME_READINGS};
@@ -21,7 +21,7 @@ pub async fn inspect(path: &Path) -> Result<ArchiveInspection, ArchiveError> {
     let mut inspection = ArchiveInspection {
         engine: format!("SQLite {version}"),
         schema,
-        expected_schema: MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0),
+        expected_schema: newest_schema(),
         newest_received_at: None,
         extras: Vec::new(),
         server: None,

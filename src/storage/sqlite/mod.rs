@@ -5,6 +5,7 @@
 
 mod alert_questions;
 mod alerts;
+mod backup;
 mod bind;
 mod buckets;
 mod cells;
@@ -39,6 +40,7 @@ use super::archive::{Archive, ArchiveRecord, Stored};
 use super::error::{ArchiveError, database_error};
 use crate::domain::{SignalTable, Timestamp};
 
+pub use self::backup::copy;
 pub use self::inspection::inspect;
 
 /// In order; a released one never changes.
@@ -65,6 +67,12 @@ const CHECKPOINT_PAGES: &str = "4000";
 const LARGEST_IDLE_LOG_BYTES: &str = "67108864";
 /// Insert statements by number of rows and by columns, and a dozen others.
 const STATEMENTS: usize = 64;
+
+/// Of this program.
+#[must_use]
+pub fn newest_schema() -> i64 {
+    MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0)
+}
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -118,7 +126,7 @@ impl SqliteArchive {
         // The connection is kept for good: a new one would have to prepare all statements again.
         let writer = PoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
         let writer = writer.connect_with(writing).await.map_err(failed)?;
-        migrate(path, &writer).await?;
+        migrate(path, &writer, MIGRATIONS).await?;
         let readers = PoolOptions::new().max_connections(READERS).acquire_timeout(READER_WAIT);
         let readers = readers.connect_with(reading).await.map_err(failed)?;
         let memory = Memory {
@@ -184,10 +192,10 @@ async fn settled<T>(connection: PoolConnection<Sqlite>, result: Result<T, Archiv
     result
 }
 
-async fn migrate(path: &Path, writer: &SqlitePool) -> Result<(), ArchiveError> {
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|(version, name, sql)| Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false));
+async fn migrate(path: &Path, writer: &SqlitePool, migrations: &[(i64, &str, &'static str)]) -> Result<(), ArchiveError> {
+    let migrations = migrations.iter().map(|(version, name, sql)| {
+        Migration::new(*version, (*name).to_owned().into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
     let migrator = Migrator::with_migrations(migrations.collect());
     migrator.run(writer).await.map_err(|source| ArchiveError::Migration { name: path.display().to_string(), source })
 }

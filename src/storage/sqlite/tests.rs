@@ -26,12 +26,26 @@ impl Site for Folder {
 
     const CASES: u32 = 24;
 
+    const MIGRATIONS: usize = super::MIGRATIONS.len();
+
+    const FIRST_READING: &str = "insert into vehicles (vehicle_id, slot) values ('truck-7', 1);
+        insert into readings (vehicle, recorded_at, fingerprint, received_at, arrival, revision, not_scored, speed_km_per_h)
+        values (1, 1795478401000000, 5, 1795478401020000, 1, 0, 'no_model', 63.25);
+        insert into vehicle_hours (vehicle, hour) values (1, 1795478400000000 / 3600000000)";
+
     async fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
     fn address(&self) -> ArchiveAddress {
         ArchiveAddress::Sqlite(self.file())
+    }
+
+    async fn migrate(&self, migrations: usize) {
+        let options = SqliteConnectOptions::new().filename(self.file()).create_if_missing(true);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        migrate(&self.file(), &pool, &super::MIGRATIONS[..migrations]).await.unwrap();
+        pool.close().await;
     }
 
     async fn run_sql(&self, statements: &'static str) {

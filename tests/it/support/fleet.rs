@@ -24,6 +24,9 @@ const MOST_WAITING: usize = 200;
 /// Of the readings that went wrong, so many are named.
 const SHOWN: usize = 10;
 
+/// Times of acknowledged readings by vehicle, as of some moment.
+pub type Ledger = BTreeMap<String, BTreeSet<i64>>;
+
 /// Several vehicles, over any number of lives of the service.
 pub struct Fleet {
     vehicles: Vec<Vehicle>,
@@ -101,6 +104,11 @@ impl Fleet {
         self.vehicles.iter().map(|vehicle| vehicle.book().acknowledged.len()).sum()
     }
 
+    /// What was acknowledged by now.
+    pub fn ledger(&self) -> Ledger {
+        self.vehicles.iter().map(|vehicle| (vehicle.id.clone(), vehicle.book().acknowledged.clone())).collect()
+    }
+
     /// Connects, repeats what was not acknowledged, then publishes new readings on a fixed schedule, until `stopping` is set or the service is gone.
     /// Told to stop, it waits for the acknowledgements that are due.
     ///
@@ -167,9 +175,15 @@ impl Fleet {
     /// Compares the ledger with what the API gives, once the archive had time to take in the rest of the journal.
     #[track_caller]
     pub fn audit(&self, api: &Api, within: Duration) -> Audit {
+        self.audit_of(api, &self.ledger(), within)
+    }
+
+    /// The same for what was acknowledged at some moment.
+    #[track_caller]
+    pub fn audit_of(&self, api: &Api, ledger: &Ledger, within: Duration) -> Audit {
         let since = Instant::now();
         let mut audit = wait_for("an answer for every vehicle", within, || Some(self.audit_now(api)));
-        while !audit.missing.is_empty() && since.elapsed() < within {
+        while audit.missing_of(ledger).next().is_some() && since.elapsed() < within {
             thread::sleep(Duration::from_millis(100));
             audit = self.audit_now(api);
         }
@@ -203,6 +217,19 @@ impl Fleet {
 }
 
 impl Audit {
+    fn missing_of(&self, ledger: &Ledger) -> impl Iterator<Item = &(String, i64)> {
+        self.missing.iter().filter(|(vehicle, time)| ledger.get(vehicle).is_some_and(|times| times.contains(time)))
+    }
+
+    /// What the ledger has is there; nothing is doubled, nothing changed.
+    #[track_caller]
+    pub fn assert_has(&self, ledger: &Ledger) {
+        let lost: Vec<_> = self.missing_of(ledger).collect();
+        assert!(lost.is_empty(), "{} readings of the ledger are lost: {lost:?}", lost.len());
+        assert!(self.stored_twice.is_empty(), "{} readings are stored twice: {:?}", self.stored_twice.len(), self.stored_twice);
+        assert!(self.changed.is_empty(), "{} readings are not those sent: {:?}", self.changed.len(), self.changed);
+    }
+
     /// Nothing lost, nothing doubled, nothing changed.
     #[track_caller]
     pub fn assert_clean(&self) {

@@ -45,10 +45,20 @@ impl Site {
 
     /// With the service running on these.
     pub fn with_settings(text: &str) -> Self {
-        let mut site = Self::stopped();
-        site.configure(text);
+        let mut site = Self::stopped_with(text);
         site.restart();
         site
+    }
+
+    /// With these settings.
+    pub fn stopped_with(text: &str) -> Self {
+        let mut site = Self::stopped();
+        site.configure(text);
+        site
+    }
+
+    pub fn settings(&self) -> &Path {
+        self.settings.as_ref().expect("it has a settings file")
     }
 
     /// From the next start on.
