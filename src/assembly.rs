@@ -32,6 +32,7 @@ use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
 use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader, Recovery};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
+use crate::rpc;
 use crate::settings::{self, Settings};
 use crate::simulator::roads::Roads;
 use crate::slo::{Promise, Slo};
@@ -49,6 +50,7 @@ const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);
 pub struct Addresses {
     pub http: SocketAddr,
     pub mqtt: SocketAddr,
+    pub grpc: SocketAddr,
 }
 
 /// Runs until the process is told to stop, then until everything that was acknowledged is stored. `ready` is called once, with tasks
@@ -120,6 +122,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     });
     recall(fleet.clone(), &tasks);
     let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
+    let grpc = serve_grpc(&settings, &fleet, &intake, &monitor, &tasks).await?;
     let describe = |model| ModelForm::new(model, &blueprint.table, &settings.analytics.alert);
     let dashboard = dashboard::Parts {
         fleet,
@@ -138,7 +141,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     serve(listener, dashboard::router(dashboard, ways_in), &tasks);
     subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
     let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
-    let addresses = Addresses { http, mqtt: door.address() };
+    let addresses = Addresses { http, mqtt: door.address(), grpc };
     measures::upkeep(recorder, &tasks);
     // Before anybody knows that it runs: a signal that nobody waits for kills the process.
     let told_to_stop = told_to_stop()?;
@@ -155,6 +158,26 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     archive.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn serve_grpc(
+    settings: &Settings,
+    fleet: &Fleet,
+    intake: &Arc<Intake>,
+    monitor: &JournalMonitor,
+    tasks: &Tasks,
+) -> anyhow::Result<SocketAddr> {
+    let monitor = monitor.clone();
+    let parts = rpc::Parts {
+        fleet: fleet.clone(),
+        intake: Arc::clone(intake),
+        ack_timeout: settings.mqtt.ack_timeout.duration(),
+        is_ready: Box::new(move || monitor.health() == JournalHealth::Ok),
+        tasks: tasks.clone(),
+    };
+    let address = settings.grpc.address;
+    let bound = rpc::start(address, parts).await;
+    bound.with_context(|| format!("cannot listen for gRPC on {address}; choose another with --grpc"))
 }
 
 fn open_journal(settings: &Settings, tasks: &Tasks) -> anyhow::Result<(Journal, Recovery)> {
@@ -384,9 +407,10 @@ fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
 /// One line of JSON on stdout: whoever started the process knows that it is ready, and where.
 fn announce(addresses: Addresses) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", json!({"ready": true, "http": addresses.http.to_string(), "mqtt": addresses.mqtt.to_string()}))?;
+    let Addresses { http, mqtt, grpc } = addresses;
+    writeln!(stdout, "{}", json!({"ready": true, "http": http.to_string(), "mqtt": mqtt.to_string(), "grpc": grpc.to_string()}))?;
     stdout.flush()?;
-    tracing::info!(http = %addresses.http, mqtt = %addresses.mqtt, "ready; no account exists, so the API is open to this machine");
+    tracing::info!(%http, %mqtt, %grpc, "ready; no account exists, so the API is open to this machine");
     Ok(())
 }
 

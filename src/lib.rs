@@ -31,6 +31,7 @@ pub mod ingest;
 pub mod simulator;
 
 pub mod dashboard; // floor 4
+pub mod rpc;
 
 mod assembly; // floor 5
 pub mod backup;

@@ -36,6 +36,7 @@ pub enum ServiceError {
 struct Ready {
     http: SocketAddr,
     mqtt: SocketAddr,
+    grpc: SocketAddr,
 }
 
 /// Killed when dropped.
@@ -55,7 +56,7 @@ impl Service {
             .arg("run")
             .arg("--data")
             .arg(data)
-            .args(["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"])
+            .args(["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -63,8 +64,9 @@ impl Service {
             .spawn()
             .map_err(failed)?;
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let mut service =
-            Self { child, ready: Ready { http: ([0; 4], 0).into(), mqtt: ([0; 4], 0).into() }, messages: messages.to_owned() };
+        let unknown = ([0; 4], 0).into();
+        let ready = Ready { http: unknown, mqtt: unknown, grpc: unknown };
+        let mut service = Self { child, ready, messages: messages.to_owned() };
         service.ready = service.wait_until_ready(stdout)?;
         Ok(service)
     }
@@ -105,6 +107,11 @@ impl Service {
     #[must_use]
     pub fn mqtt(&self) -> SocketAddr {
         self.ready.mqtt
+    }
+
+    #[must_use]
+    pub fn grpc(&self) -> SocketAddr {
+        self.ready.grpc
     }
 
     /// The last messages of the service, for whoever has to explain a failure.

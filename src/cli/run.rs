@@ -38,6 +38,9 @@ pub struct RunArguments {
     /// Address of the endpoint for vehicles; port 0 picks a free one [default: 127.0.0.1:1883]
     #[arg(long, value_name = "ADDR")]
     mqtt: Option<String>,
+    /// Address of the gRPC services; port 0 picks a free one [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDR")]
+    grpc: Option<String>,
     /// Drive N simulated vehicles into this process, over its own endpoint
     #[arg(long, value_name = "N")]
     simulate: Option<u32>,
@@ -54,6 +57,7 @@ impl RunArguments {
             flag("data", "--data", &self.data),
             flag("http.address", "--http", &self.http),
             flag("mqtt.address", "--mqtt", &self.mqtt),
+            flag("grpc.address", "--grpc", &self.grpc),
         ];
         let flags = flags.into_iter().flatten().collect();
         Ok(Settings::load(&Sources { file: self.config.clone(), environment: Settings::environment(), flags })?)

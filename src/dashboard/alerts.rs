@@ -20,7 +20,7 @@ use super::problem::Problem;
 use crate::analytics::alerting::common_cause::{FLOOD, common_causes};
 use crate::clock;
 use crate::domain::{Action, Alert, AlertId, Command, Condition, Handling, Timestamp, VehicleId, Verdict};
-use crate::fleet::{CommandFailed, Fleet};
+use crate::fleet::{CommandFailed, Fleet, MAX_NAME_CHARACTERS, MAX_NOTE_CHARACTERS, text_of_person};
 use crate::settings::Interval;
 use crate::storage::{AlertsQuery, ReadingsPage, ReadingsQuery};
 
@@ -29,9 +29,6 @@ const MOST_ALERTS: u32 = 1_000;
 const MOST_RECORDED: u32 = 1_000;
 const RECORDED_BEFORE: Duration = Duration::from_mins(15);
 const RECORDED_AFTER: Duration = Duration::from_mins(5);
-/// Names and notes that are kept with an alert.
-const MAX_NAME_CHARACTERS: usize = 128;
-const MAX_NOTE_CHARACTERS: usize = 2_000;
 /// Without an account nobody has a name.
 const NOBODY: &str = "operator";
 const LONGEST_SILENCE: Duration = Duration::from_hours(30 * 24);
@@ -181,12 +178,8 @@ impl CommandForm {
 
     fn text(value: Option<&String>, field: &str, most: usize) -> Result<Option<Box<str>>, Problem> {
         let Some(value) = value else { return Ok(None) };
-        let length = value.chars().count();
-        // PostgreSQL refuses the character 0 for ever.
-        if length == 0 || length > most || value.contains('\0') {
-            return Err(bad_command(format!("`{field}` has 1 to {most} characters and no NUL")));
-        }
-        Ok(Some(value.as_str().into()))
+        let text = text_of_person(value, most);
+        text.map(Some).ok_or_else(|| bad_command(format!("`{field}` has 1 to {most} characters and no NUL")))
     }
 }
 

@@ -16,13 +16,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::api::vehicle_id;
-use super::live_filter::{BoundingBox, Filter, Ids};
 use super::live_forms::{Format, Said, limits};
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::clock;
 use crate::domain::{Timestamp, VehicleId};
 use crate::fleet::Fleet;
+use crate::fleet::filter::{BoundingBox, Filter, Ids};
 use crate::live::{Cursor, Followed, Subscription};
 use crate::tasks::{Stop, Tasks};
 use crate::wire::live;

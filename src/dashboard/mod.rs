@@ -11,7 +11,6 @@ mod guard;
 mod live_channel;
 #[cfg(test)]
 mod live_channel_tests;
-mod live_filter;
 mod live_forms;
 mod map;
 mod models;

@@ -25,6 +25,16 @@ pub enum CommandFailed {
     Stopping,
 }
 
+/// Of a person's or team's name.
+pub const MAX_NAME_CHARACTERS: usize = 128;
+pub const MAX_NOTE_CHARACTERS: usize = 2_000;
+
+/// What somebody wrote, of 1 to `most` characters. PostgreSQL refuses the character 0 for ever.
+#[must_use]
+pub fn text_of_person(text: &str, most: usize) -> Option<Box<str>> {
+    ((1..=most).contains(&text.chars().count()) && !text.contains('\0')).then(|| text.into())
+}
+
 impl Commands {
     pub fn new<F>(send: impl Fn(Command) -> F + Send + Sync + 'static) -> Self
     where

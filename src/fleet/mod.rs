@@ -1,17 +1,19 @@
 //! What the dashboard may ask about the fleet: live state and archive, joined. Answers in domain forms; JSON is the dashboard's.
 
 mod alerts;
+pub mod filter;
 mod state;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-pub use self::alerts::{CommandFailed, Commands};
+pub use self::alerts::{CommandFailed, Commands, MAX_NAME_CHARACTERS, MAX_NOTE_CHARACTERS, text_of_person};
 pub use self::state::StateCounts;
 
 use self::state::state_of;
 use crate::domain::{Alert, Assessment, SignalTable, Timestamp, VehicleId, VehicleRecord, VehicleState};
-use crate::live::{AlertFeed, Cursor, LiveState, OpenAlerts};
+use crate::live::{AlertFeed, Cursor, LiveState, OpenAlerts, Watch};
 use crate::settings;
 use crate::storage::{
     ArchiveError, BucketsPage, BucketsQuery, ExportedPayload, QuarantinePage, QuarantineQuery, ReadingsPage, ReadingsQuery,
@@ -105,6 +107,20 @@ impl Fleet {
     pub fn live_vehicle(&self, vehicle_id: &VehicleId, now: Timestamp) -> Option<Vehicle> {
         let newest = self.live.vehicle(vehicle_id)?;
         Some(self.shown(vehicle_id.clone(), Some(newest), now))
+    }
+
+    /// Waits for changes of one vehicle.
+    #[must_use]
+    pub fn watch(&self, vehicle_id: &VehicleId) -> Watch {
+        self.live.watch(vehicle_id)
+    }
+
+    /// How long until a vehicle that stays silent is in another state. `None`: it stays in this one.
+    #[must_use]
+    pub fn next_change_by_silence(&self, vehicle_id: &VehicleId, now: Timestamp) -> Option<Duration> {
+        let silence = now.since(self.live.vehicle(vehicle_id)?.reading.received_at);
+        let after = [self.settings.stale_after.duration(), self.settings.offline_after.duration()];
+        after.into_iter().filter(|after| silence < *after).find_map(|after| after.checked_sub(silence))
     }
 
     /// Fills live state with what the archive knows: vehicles that were silent since this process began stay on the map.

@@ -4,6 +4,7 @@
 mod alert_feed;
 pub mod mirror;
 mod open_alerts;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -11,8 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::domain::{Assessment, Timing, VehicleId};
 
+use watch::Watched;
+
 pub use alert_feed::{AlertFeed, Followed, Subscription};
 pub use open_alerts::OpenAlerts;
+pub use watch::Watch;
 
 /// One shard per lane: a lane updates its own, under one short lock per batch, and meets only readers there.
 ///
@@ -33,6 +37,8 @@ struct Shard {
     by_version: BTreeMap<u64, VehicleId>,
     /// The newest one that was given out.
     version: u64,
+    /// Whoever waits for one vehicle, whether it is known yet or not.
+    watched: Watched,
 }
 
 #[derive(Debug)]
@@ -66,10 +72,11 @@ impl LiveState {
             if !matches!(assessment.timing, Timing::InOrder | Timing::Delayed) {
                 continue;
             }
-            let Shard { vehicles, by_version, version, .. } = &mut *shard;
+            let Shard { vehicles, by_version, version, watched, .. } = &mut *shard;
             match vehicles.get_mut(&assessment.reading.vehicle_id) {
                 Some(known) if order(&known.newest) > order(assessment) => {}
                 Some(known) => {
+                    watched.tell(&assessment.reading.vehicle_id);
                     // The old one goes back with the batch, so that it is freed outside of the lock.
                     match Arc::get_mut(&mut known.newest) {
                         Some(newest) => std::mem::swap(newest, assessment),
@@ -77,7 +84,10 @@ impl LiveState {
                     }
                     known.moves_on(by_version, version);
                 }
-                None => shard.add(assessment.clone(), self.max_per_shard),
+                None => {
+                    shard.add(assessment.clone(), self.max_per_shard);
+                    shard.watched.tell(&assessment.reading.vehicle_id);
+                }
             }
         }
         drop(shard);
@@ -91,6 +101,18 @@ impl LiveState {
         if let Some(known) = vehicles.get_mut(vehicle_id) {
             known.moves_on(by_version, version);
         }
+        shard.watched.tell(vehicle_id);
+    }
+
+    /// Waits for changes of one vehicle, which need not be known yet.
+    #[must_use]
+    pub fn watch(self: &Arc<Self>, vehicle_id: &VehicleId) -> Watch {
+        let changes = self.lock(self.shard_of(vehicle_id)).watched.watch(vehicle_id);
+        Watch::new(Arc::clone(self), vehicle_id.clone(), changes)
+    }
+
+    fn watch_ended(&self, vehicle_id: &VehicleId) {
+        self.lock(self.shard_of(vehicle_id)).watched.forget(vehicle_id);
     }
 
     /// Takes over what was known before this process, as far as nothing newer is and there is room.
@@ -319,6 +341,28 @@ mod tests {
         assert_eq!((seen(&state, "v00"), seen(&state, "v39")), (None, Some((39, 1))));
         assert_eq!(state.vehicles(None, 100).len(), state.len(), "ids and vehicles agree");
         assert_eq!(state.changes(&mut Cursor::default(), 100).len(), state.len(), "and so do changes");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_vehicle_hears_of_it_and_is_forgotten_with_the_last() {
+        let state = Arc::new(LiveState::new(2, 100));
+        let id = VehicleId::new("a").unwrap();
+        let (mut first, mut second) = (state.watch(&id), state.watch(&id));
+        for arrival in 1..10 {
+            update(&state, at("a", 1, arrival));
+        }
+        first.changed().await;
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, first.changed()).await.is_err(), "however often it changed");
+        second.changed().await;
+        update(&state, at("b", 1, 1));
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, second.changed()).await.is_err(), "others are no matter");
+        state.touch(&id);
+        first.changed().await;
+        drop(first);
+        second.changed().await;
+        drop(second);
+        let kept: usize = (0..2).map(|shard| state.lock(shard).watched.len()).sum();
+        assert_eq!(kept, 0);
     }
 
     #[test]

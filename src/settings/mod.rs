@@ -30,6 +30,7 @@ pub struct Settings {
     /// Folder of journal, checkpoints and the embedded archive. One process at a time holds it.
     pub data: PathBuf,
     pub http: Http,
+    pub grpc: Grpc,
     pub mqtt: Mqtt,
     pub broker: Broker,
     pub ingest: Ingest,
@@ -50,6 +51,14 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
+    /// Port 0 picks a free one.
+    pub address: SocketAddr,
+}
+
+/// The services of `proto/odograph/v1`, health and reflection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grpc {
     /// Port 0 picks a free one.
     pub address: SocketAddr,
 }
@@ -241,6 +250,10 @@ impl Settings {
             self.http.address.ip().is_loopback(),
             "`http.address` is not on loopback: there are no accounts, so page and API would be open to everyone; reach them through a tunnel",
         );
+        check(
+            self.grpc.address.ip().is_loopback(),
+            "`grpc.address` is not on loopback: there are no accounts, so it would be open to everyone; reach it through a tunnel",
+        );
         check(self.fleet.stale_after < self.fleet.offline_after, "`fleet.stale_after` must be below `fleet.offline_after`");
         check(self.journal.segment.bytes() >= 1 << 20, "`journal.segment` is under 1MiB; a message must fit a segment");
         check(
@@ -288,6 +301,7 @@ impl Default for Settings {
         Self {
             data: PathBuf::from(DEFAULT_DATA),
             http: Http::default(),
+            grpc: Grpc::default(),
             mqtt: Mqtt::default(),
             broker: Broker::default(),
             ingest: Ingest::default(),
@@ -309,6 +323,12 @@ impl Default for Settings {
 impl Default for Http {
     fn default() -> Self {
         Self { address: loopback(8080) }
+    }
+}
+
+impl Default for Grpc {
+    fn default() -> Self {
+        Self { address: loopback(50051) }
     }
 }
 

@@ -25,19 +25,24 @@ pub struct Vehicles<'a> {
 
 #[must_use]
 pub fn vehicles(part: &Vehicles) -> Vec<u8> {
+    let states = vehicle_states(part);
+    encode(if part.is_snapshot { Kind::Snapshot(states) } else { Kind::Changes(states) })
+}
+
+#[must_use]
+pub fn vehicle_states(part: &Vehicles) -> v1::VehicleStates {
     let duration = |after: Duration| prost_types::Duration {
         seconds: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(after.subsec_nanos()).expect("below one second"),
     };
-    let states = v1::VehicleStates {
+    v1::VehicleStates {
         sequence: part.sequence,
         now: Some(timestamp_to_proto(part.now)),
         complete: part.is_complete,
         stale_after: part.limits.map(|[stale, _]| duration(stale)),
         offline_after: part.limits.map(|[_, offline]| duration(offline)),
         vehicles: part.vehicles.iter().map(|(newest, state)| vehicle_state(newest, *state, false)).collect(),
-    };
-    encode(if part.is_snapshot { Kind::Snapshot(states) } else { Kind::Changes(states) })
+    }
 }
 
 /// As they are when everything up to `sequence` has happened; `open` of them there are in all.
@@ -49,23 +54,47 @@ pub fn open_alerts(sequence: u64, is_complete: bool, open: usize, alerts: &[Arc<
 
 #[must_use]
 pub fn alert_change(sequence: u64, event: &AlertEvent) -> Vec<u8> {
-    encode(Kind::Alert(v1::AlertChange {
+    encode(Kind::Alert(alert_change_to_proto(sequence, event)))
+}
+
+#[must_use]
+pub fn alert_change_to_proto(sequence: u64, event: &AlertEvent) -> v1::AlertChange {
+    v1::AlertChange {
         sequence,
         change: event.change.code().to_owned(),
         at: Some(timestamp_to_proto(event.at)),
         alert: Some(alert_to_proto(&event.alert)),
-    }))
+    }
 }
 
 #[must_use]
 pub fn watched_vehicle(newest: &Assessment, state: VehicleState, alerts: &[Arc<Alert>], table: &SignalTable) -> Vec<u8> {
-    let mut reading = v1::TelemetryReading::default();
-    reading_to_proto(&newest.reading, |id| table.get(id).name, &mut reading);
     encode(Kind::Vehicle(v1::WatchedVehicle {
         state: Some(vehicle_state(newest, state, true)),
-        reading: Some(reading),
+        reading: Some(reading_of(newest, table)),
         open_alerts: alerts.iter().map(|alert| alert_to_proto(alert)).collect(),
     }))
+}
+
+/// With its whole reading and its alerts.
+#[must_use]
+pub fn whole_vehicle_state(
+    newest: &Assessment,
+    state: VehicleState,
+    alerts: &[Arc<Alert>],
+    table: &SignalTable,
+) -> v1::VehicleState {
+    v1::VehicleState {
+        reading: Some(reading_of(newest, table)),
+        open_alerts: alerts.iter().map(|alert| alert_to_proto(alert)).collect(),
+        ..vehicle_state(newest, state, true)
+    }
+}
+
+fn reading_of(newest: &Assessment, table: &SignalTable) -> v1::TelemetryReading {
+    let mut reading = v1::TelemetryReading::default();
+    reading_to_proto(&newest.reading, |id| table.get(id).name, &mut reading);
+    reading
 }
 
 #[must_use]
@@ -99,6 +128,8 @@ fn vehicle_state(newest: &Assessment, state: VehicleState, is_whole: bool) -> v1
         position: reading.position.as_ref().map(place),
         speed_km_per_h: reading.signals.get(signal::SPEED),
         score: newest.score(),
+        reading: None,
+        open_alerts: Vec::new(),
     }
 }
 
@@ -112,7 +143,8 @@ const fn state_to_proto(state: VehicleState) -> State {
     }
 }
 
-fn alert_to_proto(alert: &Alert) -> v1::Alert {
+#[must_use]
+pub fn alert_to_proto(alert: &Alert) -> v1::Alert {
     let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
     let explanation = alert.explanation.iter().map(|part| v1::Explained {
         feature: part.feature.to_string(),

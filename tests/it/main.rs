@@ -8,6 +8,7 @@ mod bad_input;
 mod doctor;
 mod floors;
 mod formats;
+mod grpc;
 mod http;
 mod kill;
 mod line;

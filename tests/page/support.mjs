@@ -28,7 +28,7 @@ export class Service {
   environment = { ...process.env };
 
   async start() {
-    const child = spawn(binary, ["run", "--http", this.address, "--mqtt", "127.0.0.1:0", "--data", join(this.folder, "data")], {
+    const child = spawn(binary, ["run", "--http", this.address, "--mqtt", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--data", join(this.folder, "data")], {
       stdio: ["ignore", "pipe", "pipe"],
       env: this.environment,
     });

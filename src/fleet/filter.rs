@@ -1,4 +1,4 @@
-//! Which vehicles a client of the live channel follows: those of a list, those in a box, or all.
+//! Which vehicles somebody follows live: those of a list, those in a box, or all.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -62,6 +62,15 @@ impl Filter {
 }
 
 impl BoundingBox {
+    /// # Errors
+    /// Where a corner is nowhere, or south is north of north.
+    pub fn new([west, south, east, north]: [f64; 4]) -> Result<Self, Unreadable> {
+        let is_longitude = |degrees: f64| (-180.0..=180.0).contains(&degrees);
+        let is_latitude = |degrees: f64| (-90.0..=90.0).contains(&degrees);
+        let is_box = is_longitude(west) && is_longitude(east) && is_latitude(south) && is_latitude(north) && south <= north;
+        is_box.then_some(Self { west, south, east, north }).ok_or(Unreadable)
+    }
+
     fn contains(&self, position: &Position) -> bool {
         let (latitude, longitude) = (position.latitude(), position.longitude());
         let is_between = if self.west <= self.east {
@@ -80,10 +89,7 @@ impl FromStr for BoundingBox {
     fn from_str(text: &str) -> Result<Self, Unreadable> {
         let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse()).collect();
         let Ok(&[west, south, east, north]) = numbers.as_deref() else { return Err(Unreadable) };
-        let is_longitude = |degrees: f64| (-180.0..=180.0).contains(&degrees);
-        let is_latitude = |degrees: f64| (-90.0..=90.0).contains(&degrees);
-        let is_box = is_longitude(west) && is_longitude(east) && is_latitude(south) && is_latitude(north) && south <= north;
-        is_box.then_some(Self { west, south, east, north }).ok_or(Unreadable)
+        Self::new([west, south, east, north])
     }
 }
 
@@ -91,7 +97,15 @@ impl FromStr for Ids {
     type Err = Unreadable;
 
     fn from_str(text: &str) -> Result<Self, Unreadable> {
-        let ids: Result<HashSet<_>, _> = text.split(',').map(VehicleId::new).collect();
+        Self::new(text.split(','))
+    }
+}
+
+impl Ids {
+    /// # Errors
+    /// Where one is no id, or there are too many.
+    pub fn new<'a>(ids: impl Iterator<Item = &'a str>) -> Result<Self, Unreadable> {
+        let ids: Result<HashSet<_>, _> = ids.map(VehicleId::new).collect();
         ids.ok().filter(|ids| ids.len() <= MOST_IDS).map(Self).ok_or(Unreadable)
     }
 }
@@ -99,14 +113,22 @@ impl FromStr for Ids {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
-    use crate::dashboard::tests::a_reading_at;
+    use crate::domain::{Quality, Reading, Timestamp, Timing};
 
     fn at(vehicle_id: &str, place: Option<(f64, f64)>) -> Assessment {
-        let mut newest = a_reading_at(clock::now());
-        newest.reading.vehicle_id = VehicleId::new(vehicle_id).unwrap();
-        newest.reading.position = place.map(|(longitude, latitude)| Position::new(latitude, longitude).unwrap());
-        newest
+        let position = place.map(|(longitude, latitude)| Position::new(latitude, longitude).unwrap());
+        let reading = Reading { position, ..Reading::bare(VehicleId::new(vehicle_id).unwrap(), Timestamp::default()) };
+        Assessment {
+            reading,
+            arrival: 1,
+            timing: Timing::InOrder,
+            scores: Vec::new(),
+            not_scored: None,
+            quality: Quality::default(),
+            lost_before_us: 0,
+            findings: Vec::new(),
+            revision: 0,
+        }
     }
 
     #[test]
