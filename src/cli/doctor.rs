@@ -6,6 +6,7 @@ mod broker;
 mod delivery;
 mod disk;
 mod finding;
+mod live_redis;
 mod service;
 mod system;
 
@@ -23,7 +24,7 @@ const SCHEMA_VERSION: u32 = 1;
 
 /// Exit codes are for scripts: nobody should have to read the source for them.
 const EXIT_CODES: &str = "Exit codes: 0 all is well, or there are only warnings; 1 a check failed; 3 the settings are wrong; 4 something\n\
-    that the service needs (archive, broker, the service itself) does not answer.";
+    that the service needs (archive, broker, Redis, the service itself) does not answer.";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXIT_CODES)]
@@ -60,6 +61,7 @@ const CHECKS: &[Check] = &[
     service::service,
     archive::archive,
     broker::broker,
+    live_redis::live,
     system::open_files,
     system::models,
 ];

@@ -29,8 +29,8 @@ const BATCH_MAX: usize = 1_000;
 /// Between two looks where everything is written: a follower elsewhere is so far behind a page here.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A Redis that is stopped and not dead is noticed by this.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// Between two attempts, less up to half by chance. With the two times above it stays far below the 30 s within which state is rebuilt.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
 const LOG_EVERY: Duration = Duration::from_mins(1);

@@ -4,6 +4,7 @@
 mod alert_feed;
 pub mod mirror;
 mod open_alerts;
+pub mod redis_server;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,5 +1,5 @@
 //! `odograph doctor` against what it is for: a service that runs, settings that are broken, folders that are missing or full, a real
-//! broker, and a model that is none.
+//! broker, a real Redis, and a model that is none.
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::broker::Mosquitto;
+use crate::support::redis::{Keeps, Redis};
 use crate::support::{Site, executable, wait_for};
 
 struct Diagnosis {
@@ -272,4 +273,28 @@ fn a_broken_model_fails_with_the_point_that_it_breaks() {
 
     let shipped = examine(&["--data", &data(&site)], None);
     assert_eq!((shipped.exit, shipped.of("models").len()), (0, 3), "{}", shipped.text);
+}
+
+#[test]
+fn a_redis_says_what_it_forgets_and_one_that_is_away_is_a_dependency_that_is_down() {
+    let site = Site::stopped();
+    let mut redis = Redis::start(Keeps::Nothing);
+    let config = redis.settings_file().display().to_string();
+    let ask = || doctor(&["--config", &config, "--data", &data(&site)]);
+    let mut set = redis::cmd("CONFIG");
+    set.arg("SET").arg("maxmemory").arg("100mb").arg("maxmemory-policy").arg("allkeys-lru");
+    () = set.query(&mut redis.connect()).unwrap();
+    let forgetful = ask();
+    assert!(forgetful.says("redis", "ok", "Redis 7."), "{}", forgetful.text);
+    assert!(forgetful.says("redis", "warning", "appendonly yes"), "{}", forgetful.text);
+    assert!(forgetful.says("redis", "warning", "allkeys-lru"), "{}", forgetful.text);
+    assert!(forgetful.class().contains("R4 (Redis away)") && forgetful.exit == 0, "{}", forgetful.text);
+    redis.kill();
+    let away = ask();
+    assert!(away.says("redis", "failed", "wait on disk") && away.exit == 4, "{}", away.text);
+    assert!(!format!("{}{}", forgetful.text, away.text).contains(Redis::password()));
+    let keeping = Redis::start(Keeps::All);
+    let config = keeping.settings_file().display().to_string();
+    let keeping = doctor(&["--config", &config, "--data", &data(&site)]);
+    assert_eq!(keeping.of("redis").len(), 1, "{}", keeping.text);
 }

@@ -11,6 +11,7 @@ enum With {
     Anything,
     Postgres,
     Broker,
+    Redis,
 }
 
 /// Those that have a test (README, *Promises*), in few words.
@@ -18,6 +19,7 @@ const PROMISES: &[(&str, &str, With)] = &[
     ("R1", "kill -9", With::Anything),
     ("R2", "power cut", With::Anything),
     ("R3", "archive away", With::Postgres),
+    ("R4", "Redis away", With::Redis),
     ("R5", "broker restarts", With::Broker),
     ("R6", "bad input", With::Anything),
     ("R7", "duplicates and reordering", With::Anything),
@@ -43,6 +45,7 @@ impl DeliveryClass {
             With::Anything => true,
             With::Postgres => has_postgres,
             With::Broker => has_broker,
+            With::Redis => settings.live.url.redis().is_some(),
         };
         let is_broken = |id: &str| findings.iter().any(|finding| finding.breaks == Some(id));
         let promises = PROMISES.iter().filter(|(.., with)| applies(*with));
@@ -84,12 +87,20 @@ mod tests {
     fn a_finding_takes_a_promise_away_and_a_form_adds_its_own() {
         let mut settings = Settings::default();
         let plain = DeliveryClass::of(&settings, &[]);
-        assert!(plain.sentence.contains("R2 (power cut)") && !plain.sentence.contains("R3"), "{}", plain.sentence);
+        assert!(
+            plain.sentence.contains("R2 (power cut)") && !plain.sentence.contains("R3") && !plain.sentence.contains("R4"),
+            "{}",
+            plain.sentence
+        );
         settings.archive.url = "postgres://h/d".to_owned();
         settings.broker.url = "mqtt://h".to_owned();
+        settings.live.url = "redis://h".to_owned().try_into().unwrap();
         let finding = Finding::warning("archive", "here", "fsync is off").breaks("R2");
         let more = DeliveryClass::of(&settings, &[finding]);
         assert!(more.sentence.ends_with("hold, but not R2 (power cut)."), "{}", more.sentence);
-        assert!(more.holds.contains(&"R3") && more.holds.contains(&"R5") && more.broken == ["R2"], "{more:?}");
+        assert!(
+            more.holds.contains(&"R3") && more.holds.contains(&"R4") && more.holds.contains(&"R5") && more.broken == ["R2"],
+            "{more:?}"
+        );
     }
 }
