@@ -1,9 +1,11 @@
 //! What a reading costs the archive, and what its history costs whoever asks: `cargo bench --bench archive`, or with the names of archives and
-//! parts behind `--`: `sqlite`, `postgres-tcp`, `postgres-socket`; `store`, `day`.
+//! parts behind `--`: `sqlite`, `postgres-tcp`, `postgres-socket`; `store`, `touch`, `day`.
 //!
 //! `store`: 10,000 vehicles in random order, each every 30 s, into an archive that has a history already; 17 signals, a position and a score a
-//! reading. `day`: 1,000 vehicles, each every 30 s for 24 hours, then the day of one vehicle after another. No criterion: a transaction is no
-//! micro-benchmark, and CPU time is what the budget counts. The PostgreSQL server is one of its own, as Debian sets it up, with fsync.
+//! reading. `touch`: the same by turns into an hour that is being summed up, where every reading touches its hour again, as the first of a
+//! vehicle in each hour does. `day`: 1,000 vehicles, each every 30 s for 24 hours, then the day of one vehicle after another, whole, and in
+//! buckets from readings and summed up. No criterion: a transaction is no micro-benchmark, and CPU time is what the budget counts. The
+//! PostgreSQL server is one of its own, as Debian sets it up, with fsync.
 
 #![expect(clippy::cast_precision_loss, clippy::cast_possible_wrap, reason = "numbers of rows and of hundredths are small")]
 
@@ -15,7 +17,7 @@ use odograph::domain::{
     Assessment, Ignition, ModelScore, Position, Quality, Reading, SignalId, SignalTable, SignalValues, Timestamp, Timing,
     VehicleId,
 };
-use odograph::storage::{ArchiveAddress, ArchiveRecord, ReadingsQuery, SharedArchive, open};
+use odograph::storage::{ArchiveAddress, ArchiveRecord, BucketLength, BucketsQuery, ReadingsQuery, SharedArchive, open};
 use odograph::wire::record::Record;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -23,6 +25,7 @@ use rand::{RngExt, SeedableRng};
 use rustix::time::{ClockId, clock_gettime};
 
 const ARCHIVES: [&str; 3] = ["sqlite", "postgres-tcp", "postgres-socket"];
+const PARTS: [&str; 3] = ["store", "touch", "day"];
 const VEHICLES: usize = 10_000;
 const HISTORY: usize = 300_000;
 const MEASURED: usize = 200_000;
@@ -42,10 +45,13 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
         for name in ARCHIVES.into_iter().filter(|name| is_wanted(name, &ARCHIVES)) {
-            for batch in [100, 1_000, 5_000].into_iter().filter(|_| is_wanted("store", &["store", "day"])) {
+            for batch in [100, 1_000, 5_000].into_iter().filter(|_| is_wanted("store", &PARTS)) {
                 store(&Place::new(name), batch).await;
             }
-            if is_wanted("day", &["store", "day"]) {
+            if is_wanted("touch", &PARTS) {
+                touch(&Place::new(name)).await;
+            }
+            if is_wanted("day", &PARTS) {
                 day(&Place::new(name)).await;
             }
         }
@@ -116,6 +122,45 @@ async fn store(place: &Place, batch: usize) {
     archive.close().await;
 }
 
+/// In rounds of a time and a half of a fleet each, so that the machine's moods meet both alike.
+async fn touch(place: &Place) {
+    const ROUNDS: usize = 12;
+    const BATCH: usize = 1_000;
+    let (usual, summing) = (place.open().await, Place::new(place.name));
+    let summing = summing.open().await;
+    let (mut to_usual, mut to_summing) = (Fleet::new(VEHICLES), Fleet::new(VEHICLES));
+    // Everything that comes is for an hour that is said to be over.
+    let over = Timestamp::from_micros(MIDNIGHT + 86_400_000_000);
+    summing.sum_up(over, 1).await.expect("it sums up");
+    for _ in 0..VEHICLES * 6 / BATCH {
+        usual.store(&to_usual.next(BATCH)).await.expect("it stores");
+        summing.store(&to_summing.next(BATCH)).await.expect("it stores");
+    }
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut cpu = [Duration::ZERO; 2];
+        for _ in 0..VEHICLES * 3 / 2 / BATCH {
+            for (cpu, (archive, fleet)) in cpu.iter_mut().zip([(&usual, &mut to_usual), (&summing, &mut to_summing)]) {
+                let records = fleet.next(BATCH);
+                let before = cpu_time();
+                archive.store(&records).await.expect("it stores");
+                *cpu += cpu_time().saturating_sub(before);
+            }
+        }
+        ratios.push(cpu[1].as_secs_f64() / cpu[0].as_secs_f64());
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "{} touch: a reading that touches its hour costs {:.3} times the CPU of one that does not ({:.3} to {:.3} in {ROUNDS} rounds)",
+        place.name,
+        ratios[ROUNDS / 2],
+        ratios[0],
+        ratios[ROUNDS - 1],
+    );
+    usual.close().await;
+    summing.close().await;
+}
+
 async fn day(place: &Place) {
     let archive = place.open().await;
     let mut fleet = Fleet::new(VEHICLES_OF_DAY);
@@ -142,7 +187,35 @@ async fn day(place: &Place) {
             percentile(&times, 99),
         );
     }
+    buckets(place.name, "from readings", &archive).await;
+    let (started, cpu_before) = (Instant::now(), cpu_time());
+    while archive.sum_up(Timestamp::from_micros(MIDNIGHT + 2 * 86_400_000_000), 64).await.expect("it sums up") > 0 {}
+    let cpu = cpu_time().saturating_sub(cpu_before);
+    println!(
+        "{} day: summed up in {:.1?}, {:.2} µs of our CPU a row",
+        place.name,
+        started.elapsed(),
+        cpu.as_secs_f64() * 1e6 / rows as f64
+    );
+    buckets(place.name, "from summaries", &archive).await;
     archive.close().await;
+}
+
+async fn buckets(name: &str, from: &str, archive: &SharedArchive) {
+    let every = BucketLength::new(Duration::from_mins(15)).expect("it is whole seconds");
+    let (mut times, mut found) = (Vec::new(), 0);
+    for number in (0..VEHICLES_OF_DAY).step_by(VEHICLES_OF_DAY / ASKED) {
+        let ReadingsQuery { vehicle_id, from, to, limit, .. } = day_of(number, 1_000);
+        let (from, to) = (from.expect("it has one"), to.expect("it has one"));
+        let query = BucketsQuery { vehicle_id, from, to, every, next: None, limit };
+        let started = Instant::now();
+        let page = archive.buckets(&query).await.expect("it answers").expect("it has readings");
+        times.push(started.elapsed());
+        found += page.buckets.len();
+    }
+    times.sort_unstable();
+    let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
+    println!("{name} day: {} buckets of a vehicle {from} in p50 {p50:.1?} p99 {p99:.1?}", found / ASKED);
 }
 
 fn day_of(number: usize, limit: u32) -> ReadingsQuery {

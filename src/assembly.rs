@@ -37,7 +37,7 @@ use crate::settings::{self, Settings};
 use crate::simulator::roads::Roads;
 use crate::slo::{Promise, Slo};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
-use crate::storage::{self, ArchiveAddress, SharedArchive, VehicleRegister, retention};
+use crate::storage::{self, ArchiveAddress, SharedArchive, VehicleRegister, retention, summaries};
 use crate::tasks::{Stop, Tasks};
 use crate::wire::geojson;
 
@@ -68,7 +68,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let archive = storage::open(ArchiveAddress::read(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
     let (register, knows_vehicles) = register(&archive, &settings.ingest).await?;
     let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
-    start_retention(&archive, settings.ingest.retention.duration(), &tasks);
+    start_upkeep(&archive, settings.ingest.retention.duration(), &tasks);
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let open_alerts = Arc::new(OpenAlerts::default());
     let alert_feed = Arc::new(AlertFeed::new(clock::now().as_micros().unsigned_abs()));
@@ -200,10 +200,11 @@ async fn register(archive: &SharedArchive, settings: &settings::Ingest) -> anyho
     }
 }
 
-fn start_retention(archive: &SharedArchive, keep: Duration, tasks: &Tasks) {
-    let (archive, stop) = (archive.clone(), tasks.stop());
-    tasks.spawn("retention", async move {
-        retention::run(archive, keep, stop).await;
+fn start_upkeep(archive: &SharedArchive, keep: Duration, tasks: &Tasks) {
+    let (forgetting, summing) =
+        (retention::run(archive.clone(), keep, tasks.stop()), summaries::run(archive.clone(), tasks.stop()));
+    tasks.spawn("upkeep", async {
+        tokio::join!(forgetting, summing);
         Ok(())
     });
 }

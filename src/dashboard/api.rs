@@ -7,10 +7,11 @@ use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::buckets::{BucketsForm, History};
 use super::forms::{QuarantineForm, QuarantinedForm, ReadingsForm, VehicleForm, VehiclesForm};
 use super::parameters::Parameters;
 use super::problem::Problem;
-use super::{alerts, quarantine, vehicle_records};
+use super::{alerts, buckets, quarantine, vehicle_records};
 use crate::clock;
 use crate::domain::{Reason, Timestamp, VehicleId};
 use crate::fleet::Fleet;
@@ -69,26 +70,27 @@ async fn vehicle(State(fleet): State<Fleet>, Path(id): Path<String>, parameters:
     Ok(Json(VehicleForm::new(&vehicle, fleet.table())).into_response())
 }
 
-/// Readings of a vehicle, oldest first.
+/// Readings of a vehicle, or with `every` what they come to in buckets of that length; oldest first.
 #[utoipa::path(get, path = "/vehicles/{id}/readings", params(
     ("id" = VehicleId, Path),
     ("from" = Option<Timestamp>, Query, description = "Not before"),
-    ("to" = Option<Timestamp>, Query, description = "Before"),
+    ("to" = Option<Timestamp>, Query, description = "Before; with `every`, now where it is left out"),
+    ("every" = Option<String>, Query, description = "Length of a bucket, such as 30s, 15m or 1d. With it `from` is needed, and at most 2,000 buckets may lie between `from` and `to`. Multiples of 15m are quick over long ranges"),
     ("limit" = Option<u32>, Query, description = "At most so many"),
     ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-), responses((status = OK, body = ReadingsForm)))]
+), responses((status = OK, body = History)))]
 async fn readings(State(fleet): State<Fleet>, Path(id): Path<String>, parameters: Parameters) -> Result<Response, Problem> {
-    let parameters = parameters.only(&["from", "to", "limit", "cursor"])?;
-    let query = ReadingsQuery {
-        vehicle_id: vehicle_id(&id)?,
-        from: parameters.get("from", A_TIME)?,
-        to: parameters.get("to", A_TIME)?,
-        after: parameters.get("cursor", A_CURSOR)?,
-        limit: parameters.limit(MOST_READINGS)?,
-    };
-    if query.from.zip(query.to).is_some_and(|(from, to)| from >= to) {
+    let parameters = parameters.only(&["from", "to", "every", "limit", "cursor"])?;
+    let (vehicle_id, limit) = (vehicle_id(&id)?, parameters.limit(MOST_READINGS)?);
+    let (from, to) = (parameters.get("from", A_TIME)?, parameters.get("to", A_TIME)?);
+    if from.zip(to).is_some_and(|(from, to): (Timestamp, Timestamp)| from >= to) {
         return Err(Problem::bad_parameter("`from` is not before `to`"));
     }
+    if let Some(query) = buckets::query(&parameters, &vehicle_id, (from, to), limit)? {
+        let page = fleet.buckets(&query).await?.ok_or_else(|| unknown(&vehicle_id))?;
+        return Ok(Json(BucketsForm::new(&page, fleet.table())).into_response());
+    }
+    let query = ReadingsQuery { vehicle_id, from, to, after: parameters.get("cursor", A_CURSOR)?, limit };
     let page = fleet.readings(&query).await?.ok_or_else(|| unknown(&query.vehicle_id))?;
     Ok(Json(ReadingsForm::new(&page, fleet.table())).into_response())
 }

@@ -4,6 +4,7 @@ mod alert_forms;
 mod alerts;
 mod api;
 mod assets;
+mod buckets;
 mod fences;
 mod forms;
 mod guard;

@@ -16,8 +16,8 @@ use crate::domain::{Alert, Assessment, SignalTable, Timestamp, VehicleId, Vehicl
 use crate::live::{AlertFeed, Cursor, LiveState, OpenAlerts, Watch};
 use crate::settings;
 use crate::storage::{
-    ArchiveError, ExportedPayload, QuarantinePage, QuarantineQuery, ReadingsPage, ReadingsQuery, RegisterError, SharedArchive,
-    VehicleRegister,
+    ArchiveError, BucketsPage, BucketsQuery, ExportedPayload, QuarantinePage, QuarantineQuery, ReadingsPage, ReadingsQuery,
+    RegisterError, SharedArchive, VehicleRegister,
 };
 
 /// Cheap to clone.
@@ -192,6 +192,17 @@ impl Fleet {
         match self.archive.readings(query).await? {
             // Seen, and not archived yet: there is such a vehicle.
             None if self.live.vehicle(&query.vehicle_id).is_some() => Ok(Some(ReadingsPage { readings: Vec::new(), next: None })),
+            page => Ok(page),
+        }
+    }
+
+    /// `None`: never heard of.
+    ///
+    /// # Errors
+    /// Where the archive does not answer.
+    pub async fn buckets(&self, query: &BucketsQuery) -> Result<Option<BucketsPage>, ArchiveError> {
+        match self.archive.buckets(query).await? {
+            None if self.live.vehicle(&query.vehicle_id).is_some() => Ok(Some(BucketsPage::default())),
             page => Ok(page),
         }
     }

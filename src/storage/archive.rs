@@ -32,11 +32,16 @@ pub trait Archive:
     /// Makes room for readings to come, `ahead` of now, where that needs doing.
     async fn prepare(&self, now: Timestamp) -> Result<(), ArchiveError>;
 
+    /// Takes one step of summing up hours that ended before `before` and have readings that no summary stands for: those of up to `limit`
+    /// vehicles in one hour. Returns how many; 0: there are no more.
+    async fn sum_up(&self, before: Timestamp, limit: u32) -> Result<u64, ArchiveError>;
+
     /// Takes one step of deleting what was recorded before `oldest`: readings, about `limit` of them or one whole part of the archive, a
     /// part only once all of it is old. Returns about how many went; 0: there are no more.
     async fn forget_readings(&self, oldest: Timestamp, limit: u32) -> Result<u64, ArchiveError>;
 
-    /// Deletes the notes of when vehicles spoke before `oldest`; their readings are gone.
+    /// Deletes the notes of when vehicles spoke before `oldest`, the beginning of an hour, and what they said then in sum; their readings are
+    /// gone.
     async fn forget_times(&self, oldest: Timestamp) -> Result<(), ArchiveError>;
 
     /// Deletes messages that were received before `oldest`; they stay counted.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use async_trait::async_trait;
 
 use super::ArchiveError;
+use super::buckets::{BucketsPage, BucketsQuery};
 use crate::domain::{Assessment, Timestamp, VehicleId};
 
 /// Readings of one vehicle in `[from, to)`, oldest first.
@@ -51,6 +52,9 @@ pub struct Walk {
 pub trait ReadingArchive {
     /// `None` where the vehicle is unknown.
     async fn readings(&self, query: &ReadingsQuery) -> Result<Option<ReadingsPage>, ArchiveError>;
+
+    /// The same summed up. `None` where the vehicle is unknown.
+    async fn buckets(&self, query: &BucketsQuery) -> Result<Option<BucketsPage>, ArchiveError>;
 
     /// Of each vehicle the newest reading that was not ahead of our clock; of equally new ones, the one that came last. In order of
     /// ids; vehicles without any are left out.

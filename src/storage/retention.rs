@@ -13,6 +13,7 @@ const EVERY: Duration = Duration::from_hours(1);
 const ROWS_PER_STEP: u32 = 500;
 /// Pauses this many times as long as a step took.
 const PAUSE_PER_STEP: u32 = 4;
+const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
 /// Runs until it is told to stop.
 pub async fn run(archive: SharedArchive, keep: Duration, mut stop: Stop) {
@@ -40,8 +41,10 @@ async fn keep_up(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, Arch
     forget(archive, oldest).await
 }
 
-/// Deletes everything recorded before `oldest`, and returns how many readings that were.
+/// Deletes everything recorded before the hour that `oldest` is in, and returns how many readings that were. Whole hours, since summaries stand
+/// for whole ones.
 pub(super) async fn forget(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
+    let oldest = Timestamp::from_micros(oldest.as_micros().div_euclid(MICROS_PER_HOUR).saturating_mul(MICROS_PER_HOUR));
     let mut readings = 0;
     loop {
         let started = Instant::now();

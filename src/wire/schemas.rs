@@ -126,6 +126,22 @@ impl PartialSchema for Signals {
 
 impl ToSchema for Signals {}
 
+/// Stands for summaries by the names of signals.
+#[derive(Debug)]
+pub struct SignalSummaries;
+
+impl PartialSchema for SignalSummaries {
+    fn schema() -> RefOr<Schema> {
+        let number = || ObjectBuilder::new().schema_type(Type::Number);
+        let summary = ObjectBuilder::new().schema_type(Type::Object).property("mean", number()).property("min", number());
+        let summary = summary.property("max", number()).required("mean").required("min").required("max");
+        let all = ObjectBuilder::new().description(Some("By name, those that some reading had; units are those of `Signals`."));
+        all.additional_properties(Some(AdditionalProperties::RefOr(summary.into()))).into()
+    }
+}
+
+impl ToSchema for SignalSummaries {}
+
 /// Numbers by names that this program does not know beforehand.
 pub fn numbers() -> Object {
     let number = ObjectBuilder::new().schema_type(Type::Number);

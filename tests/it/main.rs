@@ -17,6 +17,7 @@ mod network;
 mod order;
 mod postgres;
 mod quality;
+mod reading_back;
 mod redis;
 mod reordering;
 mod shared;

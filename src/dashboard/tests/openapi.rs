@@ -96,6 +96,12 @@ async fn every_answer_is_what_its_description_says() {
         compared += 1;
     }
     assert!(compared >= 12, "{compared} addresses were compared");
+    // What else an address says, depending on how it is asked.
+    let (path, from) = ("/api/v1/vehicles/{id}/readings", crate::clock::now().minus(Duration::from_hours(1)));
+    let schema = &described["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+    let answer = server.get(&format!("{}?every=15m&from={from}", address(path))).await;
+    assert_eq!((answer.status, differences(&described, schema, &answer.json, path)), (200, Vec::new()), "{}", answer.json);
+    assert_eq!(answer.json["buckets"].as_array().unwrap().len(), 1);
     let alert = a_full_alert_event().alert.alert_id;
     let telemetry = a_described_reading(&described);
     for (path, body) in [

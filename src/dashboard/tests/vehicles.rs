@@ -120,3 +120,35 @@ async fn readings_come_in_pages_oldest_first() {
     assert_eq!(second.json["readings"][0]["recorded_at"], "2026-11-24T03:02:00.000001Z");
     assert_eq!(second.json["next_cursor"], Value::Null);
 }
+
+#[tokio::test]
+async fn with_a_length_readings_come_summed_up_in_pages() {
+    let server = a_server().await;
+    for (minute, speed) in [("02", 40.0), ("04", 60.0), ("09", 63.2)] {
+        let mut reading = a_reading_at(moment(&format!("2026-11-24T03:{minute}:00Z")));
+        reading.reading.signals.set(signal::SPEED, speed);
+        server.keeps(&reading).await;
+    }
+    let path = "/api/v1/vehicles/truck-7/readings?from=2026-11-24T03:00:00Z&to=2026-11-24T04:00:00Z&every=5m&limit=1";
+    let first = server.get(path).await;
+    let signals = |mean: f64, min: f64, max: f64| {
+        let odometer = 123_456_789.25;
+        serde_json::json!({
+            "speed_km_per_h": {"mean": mean, "min": min, "max": max},
+            "odometer_m": {"mean": odometer, "min": odometer, "max": odometer}
+        })
+    };
+    let expected =
+        serde_json::json!([{"start": "2026-11-24T03:00:00Z", "readings": 2, "score": 0.2, "signals": signals(50.0, 40.0, 60.0)}]);
+    assert_eq!((first.status, &first.json["buckets"]), (200, &expected));
+    let second = server.get(&format!("{path}&cursor={}", first.json["next_cursor"].as_str().unwrap())).await;
+    let expected =
+        serde_json::json!([{"start": "2026-11-24T03:05:00Z", "readings": 1, "score": 0.2, "signals": signals(63.2, 63.2, 63.2)}]);
+    assert_eq!(second.json, serde_json::json!({"buckets": expected, "next_cursor": null}));
+    // Seen, and not archived yet.
+    let mut live = a_reading_at(crate::clock::now());
+    (live.timing, live.reading.vehicle_id) = (Timing::InOrder, VehicleId::new("van-1").unwrap());
+    server.live.update(0, &mut vec![live]);
+    let unarchived = server.get("/api/v1/vehicles/van-1/readings?from=2026-11-24T03:00:00Z&every=1d").await;
+    assert_eq!((unarchived.status, unarchived.json), (200, serde_json::json!({"buckets": [], "next_cursor": null})));
+}

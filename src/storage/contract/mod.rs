@@ -1,6 +1,7 @@
 //! What every archive must do, as tests that run over each: `contract::tests!(Site)` in the tests of an implementation.
 
 mod alerts;
+mod buckets;
 mod configurations;
 pub(crate) mod fixtures;
 mod order;
@@ -13,6 +14,7 @@ mod writer;
 use super::{ArchiveAddress, SharedArchive};
 
 pub(crate) use self::alerts::*;
+pub(crate) use self::buckets::*;
 pub(crate) use self::configurations::*;
 pub(crate) use self::order::*;
 pub(crate) use self::quarantine::*;
@@ -62,6 +64,11 @@ macro_rules! tests {
             a_refused_batch_leaves_nothing_behind_and_is_no_matter_of_time,
             a_walk_meets_every_reading_of_its_span_once_and_each_vehicle_in_order,
             any_order_and_repetition_of_records_stores_the_same_set,
+            buckets_begin_at_multiples_of_their_length_and_say_what_their_readings_say,
+            pages_of_buckets_cover_a_sparse_history_in_order_and_without_gaps,
+            what_is_summed_up_is_not_read_again_until_a_late_reading_touches_it,
+            what_is_forgotten_is_in_no_bucket_and_the_rest_is_whole,
+            buckets_are_those_of_the_readings_whatever_came_when_and_was_summed_up_when,
             what_is_older_than_a_day_is_forgotten_and_what_is_newer_stays,
             refused_messages_are_kept_once_counted_exactly_and_exported_whole,
             refused_messages_are_forgotten_too_and_stay_counted,

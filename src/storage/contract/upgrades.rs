@@ -1,7 +1,8 @@
 //! An archive that an earlier version left behind is brought up to date with what is in it, whichever version that was.
 
 use super::Site;
-use super::fixtures::{MIDNIGHT, at, history, record, times};
+use super::buckets::{ask, buckets};
+use super::fixtures::{HOUR, MIDNIGHT, at, history, record, times};
 use crate::domain::signal;
 
 /// The reading that [`Site::FIRST_READING`] stores.
@@ -19,6 +20,11 @@ pub(crate) async fn an_archive_of_every_earlier_version_is_brought_up_to_date_wi
             assert_eq!(times(&found)[..1], [FIRST_READING_AT], "of schema {migrations}");
             assert_eq!(found[0].reading.signals.get(signal::SPEED), Some(63.25));
             let next = at(MIDNIGHT + 2_000_000 + start);
+            if migrations == 1 {
+                // Nothing of it is summed up, and it is known that it is not.
+                let summed = buckets(&archive, ask("truck-7", (MIDNIGHT, MIDNIGHT + HOUR), 900, 10)).await;
+                assert_eq!(summed.iter().map(|bucket| bucket.summary.readings).collect::<Vec<_>>(), [found.len() as u64]);
+            }
             assert_eq!(archive.store(&[record(&next)]).await.unwrap().readings, 1);
             assert_eq!(history(&archive, "truck-7").await.last(), Some(&next));
             archive.close().await;

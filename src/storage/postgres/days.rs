@@ -128,7 +128,8 @@ impl PostgresArchive {
         }
         let delete = "delete from readings_default where ctid = any (array(
             select ctid from readings_default where recorded_at < $1 limit $2))";
-        let delete = sqlx::query(delete).bind(Time(oldest)).bind(i64::from(limit));
+        // Of whole days here too, as with what sums them up.
+        let delete = sqlx::query(delete).bind(Time(start_of(first_kept))).bind(i64::from(limit));
         lease.execute("delete old readings", delete).await
     }
 }

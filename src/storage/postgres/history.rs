@@ -11,6 +11,7 @@ use super::connect::Lease;
 use super::days::{day_of, start_of};
 use super::values::{PostgresCells, Time};
 use crate::domain::{Assessment, Timestamp, Timing, VehicleId};
+use crate::storage::buckets::{BucketsPage, BucketsQuery};
 use crate::storage::error::ArchiveError;
 use crate::storage::readings::{ReadingArchive, ReadingsPage, ReadingsQuery, Walk};
 use crate::storage::row::{self, ModelVersions, RowReader};
@@ -48,6 +49,10 @@ impl ReadingArchive for PostgresArchive {
             (remaining, together) = (later, (together * 2).min(MOST_DAYS_TOGETHER));
         }
         Ok(Some(query.page(readings)))
+    }
+
+    async fn buckets(&self, query: &BucketsQuery) -> Result<Option<BucketsPage>, ArchiveError> {
+        self.read_buckets(query).await
     }
 
     async fn newest_readings(&self, vehicle_ids: &[VehicleId]) -> Result<Vec<Assessment>, ArchiveError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::connect::Lease;
 use super::days::day_of;
 use super::values::PostgresCells;
-use crate::domain::{Assessment, ModelScore, VehicleId};
+use crate::domain::{Assessment, ModelScore, Timestamp, VehicleId};
 use crate::storage::archive::Rows;
 use crate::storage::error::ArchiveError;
 
@@ -18,6 +18,8 @@ const MAX_MODEL_VERSIONS: usize = 1_000;
 pub struct Known {
     vehicles: HashMap<VehicleId, Vehicle>,
     model_versions: HashMap<(Arc<str>, Arc<str>), i32>,
+    /// Hours before it are summed up, or being so: what comes for them touches them again, whatever is remembered.
+    settled: i32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +27,17 @@ struct Vehicle {
     number: i32,
     /// The last day known to be in `vehicle_days`.
     day: i32,
+    /// The last hour known to be in `touched_hours`.
+    hour: i32,
+}
+
+pub const MICROS_PER_HOUR: i64 = 3_600_000_000;
+
+/// Since 1970.
+#[must_use]
+pub fn hour_of(time: Timestamp) -> i32 {
+    let hour = time.as_micros().div_euclid(MICROS_PER_HOUR);
+    i32::try_from(hour).unwrap_or(if hour < 0 { i32::MIN } else { i32::MAX })
 }
 
 impl Known {
@@ -42,12 +55,18 @@ impl Known {
         let unknown: BTreeSet<&VehicleId> = speaking.chain(alerted).filter(|id| !self.vehicles.contains_key(*id)).collect();
         self.meet_vehicles(lease, &unknown.into_iter().collect::<Vec<_>>()).await?;
         self.meet_days(lease, &rows.assessments).await?;
+        self.touch_hours(lease, &rows.assessments).await?;
         self.meet_model_versions(lease, &rows.assessments).await
     }
 
     pub fn forget(&mut self) {
         self.vehicles.clear();
         self.model_versions.clear();
+    }
+
+    /// Before hours that ended before `hour` are summed up.
+    pub fn settle(&mut self, hour: i32) {
+        self.settled = self.settled.max(hour);
     }
 
     /// Of a vehicle that was met.
@@ -89,7 +108,7 @@ impl Known {
         for row in lease.rows("find vehicles", sqlx::query(select).bind(ids)).await? {
             let mut cells = PostgresCells::new(&row);
             let place = usize::try_from(cells.take::<i64>()?).expect("places begin at 1");
-            self.vehicles.insert(unknown[place - 1].clone(), Vehicle { number: cells.take()?, day: i32::MIN });
+            self.vehicles.insert(unknown[place - 1].clone(), Vehicle { number: cells.take()?, day: i32::MIN, hour: i32::MIN });
         }
         Ok(())
     }
@@ -113,6 +132,28 @@ impl Known {
         let insert =
             "insert into vehicle_days (vehicle, day) select * from unnest($1::integer[], $2::integer[]) on conflict do nothing";
         lease.execute("add days", sqlx::query(insert).bind(vehicles).bind(days)).await?;
+        Ok(())
+    }
+
+    async fn touch_hours(&mut self, lease: &mut Lease, assessments: &[&Assessment]) -> Result<(), ArchiveError> {
+        let mut touched: BTreeSet<(i32, i32)> = BTreeSet::new();
+        for assessment in assessments {
+            let hour = hour_of(assessment.reading.recorded_at);
+            match self.vehicles.get_mut(&assessment.reading.vehicle_id) {
+                Some(vehicle) if vehicle.hour != hour || hour < self.settled => {
+                    vehicle.hour = hour;
+                    touched.insert((hour, vehicle.number));
+                }
+                _ => {}
+            }
+        }
+        if touched.is_empty() {
+            return Ok(());
+        }
+        let (hours, vehicles): (Vec<i32>, Vec<i32>) = touched.into_iter().unzip();
+        let insert =
+            "insert into touched_hours (hour, vehicle) select * from unnest($1::integer[], $2::integer[]) on conflict do nothing";
+        lease.execute("touch hours", sqlx::query(insert).bind(hours).bind(vehicles)).await?;
         Ok(())
     }
 

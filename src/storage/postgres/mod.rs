@@ -5,6 +5,7 @@
 //! transaction, `days` makes and drops partitions, the others answer questions.
 
 mod alerts;
+mod buckets;
 mod configurations;
 mod connect;
 mod days;
@@ -43,7 +44,10 @@ pub use self::connect::Connector;
 pub use self::inspection::inspect;
 
 /// In order; a released one never changes.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "archive", include_str!("../../../migrations/postgres/0001_archive.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "archive", include_str!("../../../migrations/postgres/0001_archive.sql")),
+    (2, "summaries", include_str!("../../../migrations/postgres/0002_summaries.sql")),
+];
 /// A migration that has more to do says `set local statement_timeout`.
 const MIGRATE_WITHIN: Duration = Duration::from_mins(10);
 
@@ -177,6 +181,10 @@ impl Archive for PostgresArchive {
         self.make_days_ahead(now).await
     }
 
+    async fn sum_up(&self, before: Timestamp, limit: u32) -> Result<u64, ArchiveError> {
+        self.sum_up_hours(before, limit).await
+    }
+
     async fn forget_readings(&self, oldest: Timestamp, limit: u32) -> Result<u64, ArchiveError> {
         self.drop_day_or_delete(oldest, limit).await
     }
@@ -184,7 +192,9 @@ impl Archive for PostgresArchive {
     async fn forget_times(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
         let mut memory = self.0.memory.lock().await;
         let delete = sqlx::query("delete from vehicle_days where day < $1").bind(days::day_of(oldest));
-        self.writer().await?.execute("delete old days", delete).await?;
+        let mut lease = self.writer().await?;
+        lease.execute("delete old days", delete).await?;
+        buckets::forget(&mut lease, days::day_of(oldest)).await?;
         // A late reading may bring one of them back.
         memory.known.forget();
         Ok(())

@@ -18,12 +18,14 @@ pub const MICROS_PER_HOUR: i64 = 3_600_000_000;
 pub struct Known {
     vehicles: HashMap<VehicleId, Vehicle>,
     model_versions: HashMap<(Arc<str>, Arc<str>), i64>,
+    /// Hours before it are summed up, or being so: what comes for them touches them again, whatever is remembered.
+    settled: i64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Vehicle {
     number: i64,
-    /// The last hour known to be in `vehicle_hours`.
+    /// The last hour known to be in `vehicle_hours` and in `touched_hours`.
     hour: i64,
 }
 
@@ -50,6 +52,11 @@ impl Known {
     pub fn forget(&mut self) {
         self.vehicles.clear();
         self.model_versions.clear();
+    }
+
+    /// Before hours that ended before `hour` are summed up.
+    pub fn settle(&mut self, hour: i64) {
+        self.settled = self.settled.max(hour);
     }
 
     /// Of a vehicle that was met.
@@ -96,7 +103,7 @@ impl Known {
         for assessment in assessments {
             let hour = hour_of(assessment.reading.recorded_at);
             match self.vehicles.get_mut(&assessment.reading.vehicle_id) {
-                Some(vehicle) if vehicle.hour != hour => {
+                Some(vehicle) if vehicle.hour != hour || hour < self.settled => {
                     vehicle.hour = hour;
                     fresh.push((vehicle.number, hour));
                 }
@@ -108,9 +115,12 @@ impl Known {
         }
         // In the order of the table, so that neighbours share a page.
         fresh.sort_unstable();
+        fresh.dedup();
         let rows = serde_json::to_string(&fresh).expect("numbers are JSON");
         let insert = "insert into vehicle_hours (vehicle, hour) select value->>0, value->>1 from json_each(?1) where true on conflict do nothing";
-        sqlx::query(insert).bind(rows).execute(connection).await.map_err(database_error("add hours"))?;
+        sqlx::query(insert).bind(&rows).execute(&mut *connection).await.map_err(database_error("add hours"))?;
+        let insert = "insert into touched_hours (hour, vehicle) select value->>1, value->>0 from json_each(?1) where true on conflict do nothing";
+        sqlx::query(insert).bind(&rows).execute(connection).await.map_err(database_error("touch hours"))?;
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! The archive as one SQLite file: one writer, readers that never wait for it.
 //!
 //! `columns` says how a reading becomes a row and back, `insert` binds many rows at once, `store` is the transaction of a batch,
-//! `history`, `alert_questions` and `quarantine` answer questions, `retention` forgets.
+//! `history`, `buckets`, `alert_questions` and `quarantine` answer questions, `retention` forgets.
 
 mod alert_questions;
 mod alerts;
 mod backup;
 mod bind;
+mod buckets;
 mod cells;
 mod configurations;
 mod history;
@@ -51,6 +52,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "quality", include_str!("../../../migrations/sqlite/0005_quality.sql")),
     (6, "alerts", include_str!("../../../migrations/sqlite/0006_alerts.sql")),
     (7, "configurations", include_str!("../../../migrations/sqlite/0007_configurations.sql")),
+    (8, "summaries", include_str!("../../../migrations/sqlite/0008_summaries.sql")),
 ];
 
 /// Connections for questions. More questions than that wait for each other, never for the writer.
@@ -145,6 +147,10 @@ impl Archive for SqliteArchive {
     /// A file grows by itself.
     async fn prepare(&self, _now: Timestamp) -> Result<(), ArchiveError> {
         Ok(())
+    }
+
+    async fn sum_up(&self, before: Timestamp, limit: u32) -> Result<u64, ArchiveError> {
+        self.sum_up_hours(before, limit).await
     }
 
     async fn forget_readings(&self, oldest: Timestamp, limit: u32) -> Result<u64, ArchiveError> {

@@ -6,6 +6,7 @@ use super::known::hour_of;
 use super::quarantine::Kept;
 use super::{SqliteArchive, alerts, settled};
 use crate::domain::Timestamp;
+use crate::storage::buckets::QUARTERS_PER_HOUR;
 use crate::storage::error::{ArchiveError, database_error};
 
 impl SqliteArchive {
@@ -20,9 +21,14 @@ impl SqliteArchive {
         Ok(deleted.rows_affected())
     }
 
-    /// Deletes the hours before `oldest`, whose readings are gone.
+    /// Deletes the hours before `oldest`, whose readings are gone, and what sums them up.
     pub(super) async fn delete_hours(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
         let mut after = 0;
+        {
+            let _one_writer = self.0.memory.lock().await;
+            let delete = sqlx::query("delete from touched_hours where hour < ?1").bind(hour_of(oldest));
+            delete.execute(&self.0.writer).await.map_err(database_error("delete touched hours"))?;
+        }
         loop {
             let mut memory = self.0.memory.lock().await;
             let mut connection = self.0.writer.acquire().await.map_err(database_error("reach its file"))?;
@@ -68,6 +74,11 @@ async fn delete_hours_of_some(
         where number > ?1 and number <= ?2 and hour < ?3)";
     let delete = sqlx::query(delete).bind(after).bind(number).bind(hour_of(oldest));
     delete.execute(&mut *transaction).await.map_err(database_error("delete old hours"))?;
+    let delete = "delete from quarter_summaries where (vehicle, quarter) in (
+        select quarter_summaries.vehicle, quarter_summaries.quarter from vehicles join quarter_summaries on vehicle = number
+        where number > ?1 and number <= ?2 and quarter < ?3)";
+    let delete = sqlx::query(delete).bind(after).bind(number).bind(hour_of(oldest) * QUARTERS_PER_HOUR);
+    delete.execute(&mut *transaction).await.map_err(database_error("delete old summaries"))?;
     transaction.commit().await.map_err(database_error("commit"))?;
     Ok(last)
 }
