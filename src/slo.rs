@@ -34,7 +34,7 @@ const FAST_BURN: f64 = 14.4;
 /// 5 % of it in six hours: over 30 m and 6 h.
 const SLOW_BURN: f64 = 6.0;
 
-/// What is promised; in the order of [`PROMISES`].
+/// What is promised; in the order of `PROMISES`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
     Durable,
