@@ -7,8 +7,12 @@ use odograph::domain::Timestamp;
 use serde_json::Value;
 use ureq::Agent;
 
+use super::wait_for;
+
 /// No answer may take longer, whatever was asked.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// After an outage.
+const ARCHIVE_BACK_WITHIN: Duration = Duration::from_secs(30);
 const PAGE: usize = 1_000;
 
 pub struct Api {
@@ -71,7 +75,11 @@ impl Api {
         let mut all = Vec::new();
         let mut after = String::new();
         loop {
-            let answer = self.get(&format!("/api/v1/vehicles/{vehicle_id}/readings?limit={PAGE}{after}"));
+            let page = format!("/api/v1/vehicles/{vehicle_id}/readings?limit={PAGE}{after}");
+            // An archive that was just away is asked again, as a user would.
+            let answer = wait_for("an archive that answers", ARCHIVE_BACK_WITHIN, || {
+                Some(self.get(&page)).filter(|answer| answer.status != 503)
+            });
             if answer.status == 404 {
                 return all;
             }
