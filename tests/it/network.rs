@@ -144,6 +144,7 @@ fn a_broker_behind_a_bad_network_keeps_what_the_service_did_not_acknowledge() {
     let mut chance = Chance::new(seed());
     let proxy = Proxy::to(broker.address());
     let site = Site::with_settings(&format!("[broker]\nurl = \"mqtt://{}\"\n", proxy.address()));
+    site.wait_for_the_broker();
     let fleet = Fleet::new("broker", VEHICLES, chance.next());
     let stopping = AtomicBool::new(false);
     thread::scope(|scope| {

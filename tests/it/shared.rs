@@ -31,6 +31,8 @@ fn two_processes_share_what_a_broker_has_and_one_that_dies_costs_nothing() {
         )
     };
     let (first, mut second) = (Site::with_settings(&settings("first")), Site::with_settings(&settings("second")));
+    first.wait_for_the_broker();
+    second.wait_for_the_broker();
     let fleet = Fleet::new("shared", VEHICLES, chance.next());
     let taken = |site: &Site| {
         site.api().metric("odograph_readings_scored_total").unwrap_or(0.0)

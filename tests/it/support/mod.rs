@@ -120,6 +120,13 @@ impl Site {
         1_024 * resident.unwrap().parse::<u64>().unwrap()
     }
 
+    /// What is published at a broker before somebody subscribed is nobody's.
+    #[track_caller]
+    pub fn wait_for_the_broker(&self) {
+        let is_subscribed = || (self.api().metric("odograph_broker_connected") == Some(1.0)).then_some(());
+        wait_for("a subscription at the broker", Duration::from_secs(10), is_subscribed);
+    }
+
     pub fn api(&self) -> Api {
         Api::new(self.service().http())
     }
