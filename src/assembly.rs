@@ -1,5 +1,6 @@
 //! Builds the line from its end to its source, runs it, and takes it down the other way round: the only file that knows all parts.
 
+mod joints;
 mod measures;
 mod models;
 mod redis_parts;
@@ -20,16 +21,16 @@ use crate::alerts::{dispatcher, watcher};
 use crate::analytics::blueprint::{Blueprint, Records};
 use crate::analytics::checks::Checks;
 use crate::analytics::fences::FenceSet;
-use crate::analytics::lanes::{self, LaneInlet, LaneStart, TryDeliverError};
+use crate::analytics::lanes::{self, LaneStart};
 use crate::analytics::library::find_library;
 use crate::analytics::rules::Rules;
 use crate::clock;
 use crate::configuration::{self, InForce};
-use crate::dashboard::{self, ModelForm, Reason};
+use crate::dashboard::{self, ModelForm};
 use crate::domain::{Assessment, Change, SignalTable};
-use crate::fleet::{CommandFailed, Commands, Fleet, FleetParts};
+use crate::fleet::{Fleet, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
-use crate::ingest::{FrontDoor, Inlet, Intake, NotPromised, subscriber, uplink};
+use crate::ingest::{FrontDoor, Intake, subscriber, uplink};
 use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader, Recovery};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::rpc;
@@ -41,6 +42,7 @@ use crate::storage::{self, ArchiveAddress, SharedArchive, VehicleRegister, reten
 use crate::tasks::{Stop, Tasks};
 use crate::wire::geojson;
 
+use joints::{commands_to, fences_of, intake_to, readiness, records_of};
 pub use models::{NO_MODEL, shipped_models};
 
 /// Whoever needs the archive for its start and did not reach it tries again after this long.
@@ -306,37 +308,6 @@ fn watch_alerts(changes: Reader, watched: WatchedAlerts, table: &Arc<SignalTable
     Ok(())
 }
 
-fn fences_of(in_force: InForce) -> dashboard::Fences {
-    let asked = in_force.clone();
-    dashboard::Fences {
-        get: Arc::new(move || {
-            let asked = asked.clone();
-            Box::pin(async move { asked.fences().await })
-        }),
-        put: Arc::new(move |text| {
-            let in_force = in_force.clone();
-            Box::pin(async move { in_force.put_fences(&text).await })
-        }),
-    }
-}
-
-fn records_of(register: &VehicleRegister) -> Records {
-    let asked = register.clone();
-    Records { of: Arc::new(move |id| asked.get(id)), generation: register.generation() }
-}
-
-fn commands_to(lanes: LaneInlet) -> Commands {
-    Commands::new(move |command| {
-        let lanes = lanes.clone();
-        async move {
-            match lanes.command(command).await {
-                Ok(answer) => answer.map_err(CommandFailed::Refused),
-                Err(_closed) => Err(CommandFailed::Stopping),
-            }
-        }
-    })
-}
-
 /// What lanes are made of, less what only a running process knows.
 pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Result<Blueprint> {
     Ok(Blueprint {
@@ -353,47 +324,11 @@ pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Resul
     })
 }
 
-fn intake_to(lanes: LaneInlet, table: &Arc<SignalTable>, settings: &settings::Ingest, register: &VehicleRegister) -> Intake {
-    let intake = Intake::new(inlet_of(lanes), Arc::clone(table), settings);
-    if settings.only_registered { intake.only_from(register.clone()) } else { intake }
-}
-
 fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listener = dashboard::listen(address);
     let listener = listener.with_context(|| format!("cannot listen for HTTP on {address}; choose another with --http"))?;
     let bound = listener.local_addr()?;
     Ok((listener, bound))
-}
-
-fn inlet_of(lanes: LaneInlet) -> Inlet {
-    let waiting = lanes.clone();
-    Inlet::new(
-        move |delivery| {
-            let lanes = waiting.clone();
-            async move { lanes.deliver(delivery).await.map_err(|_| NotPromised::Stopped) }
-        },
-        move |delivery| {
-            lanes.try_deliver(delivery).map_err(|error| match error {
-                TryDeliverError::Full(_) => NotPromised::Full,
-                TryDeliverError::Closed(_) => NotPromised::Stopped,
-            })
-        },
-    )
-}
-
-fn readiness(journal: JournalMonitor, archive: ArchiveHealth) -> Box<dyn Fn() -> Vec<Reason> + Send + Sync> {
-    Box::new(move || {
-        let mut reasons = Vec::new();
-        match journal.health() {
-            JournalHealth::Ok => {}
-            health => reasons
-                .push(Reason { part: "journal", problem: format!("{health}: nothing is acknowledged until there is room") }),
-        }
-        if let Some(problem) = archive.problem() {
-            reasons.push(Reason { part: "archive", problem: format!("{problem}: the journal keeps what comes") });
-        }
-        reasons
-    })
 }
 
 fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use super::alerting::{Seen, Tail};
 use super::blueprint::Records;
-use super::checks::{At, Checks};
+use super::checks::Checks;
 use super::claim::{Claim, Level};
 use super::overload::Shed;
 use super::profile::Cohorts;
@@ -263,16 +263,6 @@ impl Lane {
         let claims = self.claims.len();
         self.waiting_claims.extend(self.claims.drain(..));
         Found::Reading { vehicle, timing: placed.timing, judged, trust, claims }
-    }
-
-    /// What checks say, as the window shows it now, goes to `self.claims`.
-    fn check(&mut self, vehicle: u32, reading: &Reading, judge: Judge<'_>) {
-        let Judge { timing, step, quality } = judge;
-        let Owned { record, follows_all, state: Vehicle { window, memory, episodes, .. }, .. } =
-            &mut self.vehicles[vehicle as usize];
-        let at = At { window, step, reading, timing, quality, record: record.as_deref(), episodes, follows_all: *follows_all };
-        let without_room = self.checks.check(&at, memory, &mut self.claims);
-        self.counters.claims_without_room += without_room as u64;
     }
 
     /// Last pass: one frame, the newest state, the newest assessment.

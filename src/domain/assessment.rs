@@ -64,6 +64,24 @@ pub enum NotScored {
     NotApplicable,
 }
 
+#[cfg(test)]
+impl Assessment {
+    /// Of a reading in order that nothing was said about.
+    pub(crate) fn bare(reading: Reading, arrival: u64) -> Self {
+        Self {
+            reading,
+            arrival,
+            timing: Timing::InOrder,
+            scores: Vec::new(),
+            not_scored: None,
+            quality: Quality::default(),
+            lost_before_us: 0,
+            findings: Vec::new(),
+            revision: 0,
+        }
+    }
+}
+
 impl Assessment {
     /// The maximum over its models.
     #[must_use]

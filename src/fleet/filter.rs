@@ -113,22 +113,12 @@ impl Ids {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Quality, Reading, Timestamp, Timing};
+    use crate::domain::{Reading, Timestamp};
 
     fn at(vehicle_id: &str, place: Option<(f64, f64)>) -> Assessment {
         let position = place.map(|(longitude, latitude)| Position::new(latitude, longitude).unwrap());
         let reading = Reading { position, ..Reading::bare(VehicleId::new(vehicle_id).unwrap(), Timestamp::default()) };
-        Assessment {
-            reading,
-            arrival: 1,
-            timing: Timing::InOrder,
-            scores: Vec::new(),
-            not_scored: None,
-            quality: Quality::default(),
-            lost_before_us: 0,
-            findings: Vec::new(),
-            revision: 0,
-        }
+        Assessment::bare(reading, 1)
     }
 
     #[test]

@@ -234,20 +234,11 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Quality, Reading, Timestamp};
+    use crate::domain::{Reading, Timestamp};
 
     fn at(vehicle_id: &str, recorded_at: i64, arrival: u64) -> Assessment {
-        Assessment {
-            arrival,
-            timing: Timing::InOrder,
-            scores: Vec::new(),
-            not_scored: None,
-            quality: Quality::default(),
-            lost_before_us: 0,
-            findings: Vec::new(),
-            revision: 0,
-            reading: Reading::bare(VehicleId::new(vehicle_id).unwrap(), Timestamp::from_micros(recorded_at)),
-        }
+        let reading = Reading::bare(VehicleId::new(vehicle_id).unwrap(), Timestamp::from_micros(recorded_at));
+        Assessment::bare(reading, arrival)
     }
 
     fn update(state: &LiveState, assessment: Assessment) {

@@ -1,7 +1,7 @@
 //! Data folders that earlier versions left behind are opened by this one: each lies in `tests/fixtures/data-folder-N` with what is in it.
 //!
 //! Whoever raises the version of a format makes a new folder, and leaves the old ones:
-//! `cargo test --test it formats::makes_a_data_folder -- --ignored --exact` writes `target/data-folder`, to be moved to the next number.
+//! `formats::a_data_folder_of_todays_formats_can_be_made_to_keep` writes `target/data-folder`, to be moved to the next number.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -166,8 +166,7 @@ fn a_data_folder_of_a_newer_format_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-#[ignore = "writes a data folder to keep; see above"]
-fn makes_a_data_folder() {
+fn a_data_folder_of_todays_formats_can_be_made_to_keep() {
     let mut site = Site::with_settings(SMALL);
     let post =
         |vehicle: &str, body: &str| site.api().post(&format!("/api/v1/telemetry/{vehicle}"), "application/json", body.as_bytes());

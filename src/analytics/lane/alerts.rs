@@ -2,10 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Judge, Lane};
+use super::{Judge, Lane, Owned};
 use crate::analytics::alerting::{CommandRefused, Seen, Tick};
+use crate::analytics::checks::At;
 use crate::analytics::rules::{Heard, Silence};
-use crate::domain::{Alert, AlertEvent, Assessment, Command, OpenedBy, Timestamp};
+use crate::analytics::vehicle::Vehicle;
+use crate::domain::{Alert, AlertEvent, Assessment, Command, OpenedBy, Reading, Timestamp};
 use crate::journal::Batch;
 use crate::wire::record::RecordEncoder;
 
@@ -90,6 +92,16 @@ impl Lane {
             self.events.push(event);
             self.write_events(vehicle, batch);
         }
+    }
+
+    /// What checks say, as the window shows it now, goes to `self.claims`.
+    pub(super) fn check(&mut self, vehicle: u32, reading: &Reading, judge: Judge<'_>) {
+        let Judge { timing, step, quality } = judge;
+        let Owned { record, follows_all, state: Vehicle { window, memory, episodes, .. }, .. } =
+            &mut self.vehicles[vehicle as usize];
+        let at = At { window, step, reading, timing, quality, record: record.as_deref(), episodes, follows_all: *follows_all };
+        let without_room = self.checks.check(&at, memory, &mut self.claims);
+        self.counters.claims_without_room += without_room as u64;
     }
 
     /// The claims of one reading, from its checks and its models, are in `self.claims`.

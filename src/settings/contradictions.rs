@@ -1,0 +1,76 @@
+//! Settings that are well-formed each and do not go together.
+
+use super::{ModelAlert, Page, Settings, signals};
+
+impl Settings {
+    /// What each value alone does not show.
+    pub(super) fn contradictions(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(problem.to_owned());
+            }
+        };
+        check(self.analytics.batch_max >= 1, "`analytics.batch_max` is 0; at least one message must fit a batch");
+        check(self.analytics.inbox >= 1, "`analytics.inbox` is 0; at least one message must be able to wait");
+        check(
+            self.analytics.reorder_hold.duration() * 2 <= self.mqtt.ack_timeout.duration(),
+            "`analytics.reorder_hold` is over half of `mqtt.ack_timeout`; vehicles would give up before they are answered",
+        );
+        let ModelAlert { open_tail_probability: open, close_tail_probability: close, raised, of, .. } = self.analytics.alert;
+        check(
+            open > 0.0 && open <= close && close < 1.0,
+            "`analytics.alert`: 0 < open_tail_probability <= close_tail_probability < 1 does not hold",
+        );
+        check(
+            (1..=64).contains(&of) && (1..=of).contains(&raised),
+            "`analytics.alert`: `raised` is 1 to `of`, and `of` at most 64",
+        );
+        check(self.archive.batch_max >= 1, "`archive.batch_max` is 0; at least one record must fit a transaction");
+        check(self.live.max_vehicles >= 1, "`live.max_vehicles` is 0; at least one vehicle must be shown");
+        check(self.mqtt.max_connections >= 1, "`mqtt.max_connections` is 0; no vehicle could connect");
+        check(
+            self.http.address.ip().is_loopback(),
+            "`http.address` is not on loopback: there are no accounts, so page and API would be open to everyone; reach them through a tunnel",
+        );
+        check(
+            self.grpc.address.ip().is_loopback(),
+            "`grpc.address` is not on loopback: there are no accounts, so it would be open to everyone; reach it through a tunnel",
+        );
+        check(self.fleet.stale_after < self.fleet.offline_after, "`fleet.stale_after` must be below `fleet.offline_after`");
+        check(self.journal.segment.bytes() >= 1 << 20, "`journal.segment` is under 1MiB; a message must fit a segment");
+        check(
+            self.journal.max.bytes() >= 4 * self.journal.segment.bytes(),
+            "`journal.max` must hold at least 4 segments of `journal.segment`, or the journal could never rotate",
+        );
+        check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
+        problems.extend(self.page.problems());
+        problems.extend(self.slo.problems());
+        problems.extend(signals::contradictions(&self.signals));
+        problems.extend(self.rules.problems());
+        problems
+    }
+}
+
+impl Page {
+    fn problems(&self) -> Vec<String> {
+        // Both stand in a header where `;` and blanks would mean something.
+        let is_address = |text: &str| {
+            let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+            rest.is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b";,'\"".contains(&byte))
+            })
+        };
+        let mut problems = Vec::new();
+        if !self.map_style.is_empty() && !is_address(&self.map_style) {
+            problems.push(format!("`page.map_style` = {:?} is no http(s) address of a style", self.map_style));
+        }
+        if !self.map_style.is_empty() && !self.map_tiles.as_os_str().is_empty() {
+            problems.push("`page.map_style` and `page.map_tiles` are both set; the page has one background".to_owned());
+        }
+        for origin in self.map_origins.iter().filter(|origin| !is_address(origin) || origin.split('/').count() != 3) {
+            problems.push(format!("`page.map_origins` has {origin:?}; write an origin such as \"https://tiles.example.org\""));
+        }
+        problems
+    }
+}
