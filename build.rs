@@ -13,18 +13,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let of_services = protox::compile(["odograph/v1/telemetry_service.proto", "odograph/v1/alert_service.proto"], ["proto"])?;
     // What server reflection tells.
-    let descriptors = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?).join("services.binpb");
-    std::fs::write(descriptors, of_services.encode_to_vec())?;
+    let folder = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    std::fs::write(folder.join("services.binpb"), of_services.encode_to_vec())?;
+    // For the comparison with `proto/`: what processes of one deployment say to each other.
+    let of_links = protox::compile(["odograph/link/v1/archive_link.proto"], ["proto"])?;
+    std::fs::write(folder.join("links.binpb"), of_links.encode_to_vec())?;
     let files = protox::compile(
         [
             "odograph/v1/telemetry_service.proto",
             "odograph/v1/alert_service.proto",
             "odograph/journal/v1/journal.proto",
             "odograph/mirror/v1/mirror.proto",
+            "odograph/link/v1/archive_link.proto",
         ],
         ["proto"],
     )?;
-    // Clients are for tests.
-    tonic_prost_build::configure().btree_map(".").build_transport(false).compile_fds(files)?;
+    tonic_prost_build::configure().btree_map(".").bytes(".odograph.link").build_transport(false).compile_fds(files)?;
     Ok(())
 }

@@ -17,7 +17,7 @@ use odograph::domain::{
     Assessment, Ignition, ModelScore, Position, Quality, Reading, SignalId, SignalTable, SignalValues, Timestamp, Timing,
     VehicleId,
 };
-use odograph::storage::{ArchiveAddress, ArchiveRecord, BucketLength, BucketsQuery, ReadingsQuery, SharedArchive, open};
+use odograph::storage::{ArchiveAddress, ArchiveRecord, BucketLength, BucketsQuery, ReadingsQuery, SharedStore, open};
 use odograph::wire::record::Record;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -72,7 +72,7 @@ impl Place {
         Self { name, folder, server }
     }
 
-    async fn open(&self) -> SharedArchive {
+    async fn open(&self) -> SharedStore {
         let url = match &self.server {
             None => String::new(),
             Some(server) if self.name == "postgres-tcp" => server.url("postgres"),
@@ -201,7 +201,7 @@ async fn day(place: &Place) {
     archive.close().await;
 }
 
-async fn buckets(name: &str, from: &str, archive: &SharedArchive) {
+async fn buckets(name: &str, from: &str, archive: &SharedStore) {
     let every = BucketLength::new(Duration::from_mins(15)).expect("it is whole seconds");
     let (mut times, mut found) = (Vec::new(), 0);
     for number in (0..VEHICLES_OF_DAY).step_by(VEHICLES_OF_DAY / ASKED) {

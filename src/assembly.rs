@@ -38,7 +38,7 @@ use crate::settings::{self, Settings};
 use crate::simulator::roads::Roads;
 use crate::slo::{Promise, Slo};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
-use crate::storage::{self, ArchiveAddress, SharedArchive, VehicleRegister, retention, summaries};
+use crate::storage::{self, ArchiveAddress, SharedArchive, SharedStore, VehicleRegister, retention, summaries};
 use crate::tasks::{Stop, Tasks};
 use crate::wire::geojson;
 
@@ -67,10 +67,11 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     let (journal, recovery) = open_journal(&settings, &tasks)?;
     let monitor = journal.monitor();
     let slo = measures::start_slo(&settings.slo, &monitor, &tasks);
-    let archive = storage::open(ArchiveAddress::read(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
+    let store = storage::open(ArchiveAddress::read(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
+    let archive: SharedArchive = store.clone();
     let (register, knows_vehicles) = register(&archive, &settings.ingest).await?;
-    let archive_health = start_archive_writer(&journal, &archive, &table, &settings, &tasks)?;
-    start_upkeep(&archive, settings.ingest.retention.duration(), &tasks);
+    let archive_health = start_archive_writer(&journal, &store, &table, &settings, &tasks)?;
+    start_upkeep(&store, settings.ingest.retention.duration(), &tasks);
     let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
     let open_alerts = Arc::new(OpenAlerts::default());
     let alert_feed = Arc::new(AlertFeed::new(clock::now().as_micros().unsigned_abs()));
@@ -157,7 +158,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     tracing::info!("stopping: what was acknowledged is being stored");
     tasks.request_stop();
     tasks.finished().await?;
-    archive.close().await;
+    store.close().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -202,7 +203,7 @@ async fn register(archive: &SharedArchive, settings: &settings::Ingest) -> anyho
     }
 }
 
-fn start_upkeep(archive: &SharedArchive, keep: Duration, tasks: &Tasks) {
+fn start_upkeep(archive: &SharedStore, keep: Duration, tasks: &Tasks) {
     let (forgetting, summing) =
         (retention::run(archive.clone(), keep, tasks.stop()), summaries::run(archive.clone(), tasks.stop()));
     tasks.spawn("upkeep", async {
@@ -259,7 +260,7 @@ async fn has_waited(stop: &mut Stop) -> bool {
 
 fn start_archive_writer(
     journal: &Journal,
-    archive: &SharedArchive,
+    archive: &SharedStore,
     table: &Arc<SignalTable>,
     settings: &Settings,
     tasks: &Tasks,

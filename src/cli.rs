@@ -22,7 +22,7 @@ use crate::backup::BackupError;
 use crate::domain::SignalTable;
 use crate::journal::JournalError;
 use crate::settings::{Settings, SettingsError, Sources};
-use crate::storage::{self, ArchiveAddress, ArchiveError, SharedArchive};
+use crate::storage::{self, ArchiveAddress, ArchiveError, SharedStore};
 
 /// Fleet telemetry with in-process anomaly scoring
 #[derive(Debug, Parser)]
@@ -117,7 +117,7 @@ impl From<ArchiveError> for Failure {
 }
 
 /// The archive of a deployment, for a command that only reads it.
-async fn archive(settings: &Settings, table: Arc<SignalTable>) -> Result<SharedArchive, Failure> {
+async fn archive(settings: &Settings, table: Arc<SignalTable>) -> Result<SharedStore, Failure> {
     let address = ArchiveAddress::read(&settings.archive.url, &settings.data)?;
     Ok(storage::open_existing(address, table).await?)
 }

@@ -65,10 +65,11 @@ pub async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let sources = Sources { file: args.config.clone(), environment: Settings::environment(), flags };
     let settings = Settings::load(&sources).map_err(Failure::from)?;
     let table = Arc::new(crate::settings::signal_table(&settings.signals));
-    let archive = super::archive(&settings, table).await?;
+    let store = super::archive(&settings, table).await?;
+    let archive: SharedArchive = store.clone();
     let alert = archive.alert(args.alert).await?.with_context(|| format!("the archive has no alert {}", args.alert))?;
     let explanation = explain(&alert, args, &settings, &archive).await?;
-    archive.close().await;
+    store.close().await;
     if args.json {
         println!("{}", serde_json::to_string(&explanation)?);
     } else {

@@ -16,7 +16,7 @@ use crate::analytics::offline::OfflineLane;
 use crate::configuration::Configuration;
 use crate::domain::{Alert, Change, Timestamp};
 use crate::settings::{Settings, Sources, signal_table};
-use crate::storage::{SharedArchive, VehicleRegister, Walk};
+use crate::storage::{SharedArchive, SharedStore, VehicleRegister, Walk};
 use crate::{assembly, clock};
 
 const SCHEMA_VERSION: u32 = 1;
@@ -83,7 +83,8 @@ pub async fn run(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
     let tried = Sources { file: Some(args.try_config.clone()), environment: Settings::environment(), flags: Vec::new() };
     let tried = Settings::load(&tried).map_err(Failure::from)?;
     let table = Arc::new(signal_table(&settings.signals));
-    let archive = super::archive(&settings, Arc::clone(&table)).await?;
+    let store = super::archive(&settings, Arc::clone(&table)).await?;
+    let archive: SharedArchive = store.clone();
     let newest =
         archive.newest_configuration().await?.context("the archive has no configuration yet: nothing was ever judged")?;
     let today = Configuration::load(newest.revision, &archive).await?;
@@ -96,8 +97,8 @@ pub async fn run(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
     }
     let to = args.to.unwrap_or_else(clock::now);
     let from = args.from.unwrap_or_else(|| to.minus(Duration::from_hours(24)));
-    let readings = judge(&archive, Walk::new(from, to), &mut lanes).await?;
-    archive.close().await;
+    let readings = judge(&store, Walk::new(from, to), &mut lanes).await?;
+    store.close().await;
     let [(_, today), (_, tried)] = &lanes[..] else { unreachable!("two were made") };
     let report = compare(
         today,
@@ -120,7 +121,7 @@ pub async fn run(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn judge(archive: &SharedArchive, mut walk: Walk, lanes: &mut [(OfflineLane, Vec<Alert>)]) -> anyhow::Result<u64> {
+async fn judge(archive: &SharedStore, mut walk: Walk, lanes: &mut [(OfflineLane, Vec<Alert>)]) -> anyhow::Result<u64> {
     let mut readings = 0;
     loop {
         let mut page = archive.walk(&mut walk, PAGE).await?;

@@ -23,7 +23,7 @@ use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{Inlet, Intake, uplink};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings;
-use crate::storage::{self, ArchiveAddress, ArchiveRecord, SharedArchive, VehicleRegister};
+use crate::storage::{self, ArchiveAddress, ArchiveRecord, SharedStore, VehicleRegister};
 use crate::wire::record::Record;
 
 pub(super) struct Server {
@@ -31,7 +31,7 @@ pub(super) struct Server {
     /// The server ends with it.
     _tasks: crate::tasks::Tasks,
     pub address: SocketAddr,
-    archive: SharedArchive,
+    archive: SharedStore,
     pub live: Arc<LiveState>,
     pub open_alerts: Arc<OpenAlerts>,
     pub alert_feed: Arc<AlertFeed>,

@@ -1,4 +1,5 @@
-//! Whether what others have built on still means the same: `proto/services.binpb`, the committed descriptors, against those of this build.
+//! Whether what others have built on still means the same: `proto/services.binpb` and, for the time of an upgrade, `proto/links.binpb`, the
+//! committed descriptors, against those of this build.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +7,8 @@ use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
 const COMMITTED: &[u8] = include_bytes!("../../proto/services.binpb");
+const COMMITTED_LINKS: &[u8] = include_bytes!("../../proto/links.binpb");
+const LINKS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/links.binpb"));
 
 /// `message.number` or `service.method`, and what it is.
 type Names = BTreeMap<String, String>;
@@ -51,7 +54,16 @@ fn add_message(prefix: &str, message: &DescriptorProto, names: &mut Names) {
 
 #[test]
 fn no_number_of_the_services_is_used_for_something_else() {
-    let (committed, ours) = (names_of(COMMITTED), names_of(super::DESCRIPTORS));
+    compare("services", COMMITTED, super::DESCRIPTORS);
+}
+
+#[test]
+fn no_number_of_the_links_is_used_for_something_else() {
+    compare("links", COMMITTED_LINKS, LINKS);
+}
+
+fn compare(file: &str, committed: &[u8], ours: &[u8]) {
+    let (committed, ours) = (names_of(committed), names_of(ours));
     for (name, what) in &committed {
         let now = ours.get(name).map(String::as_str);
         assert!(
@@ -61,6 +73,6 @@ fn no_number_of_the_services_is_used_for_something_else() {
     }
     assert!(
         committed.len() == ours.len(),
-        "there are new fields or methods: cp $(ls -t target/*/build/odograph-*/out/services.binpb | head -1) proto/services.binpb"
+        "there are new fields or methods: cp $(ls -t target/*/build/odograph-*/out/{file}.binpb | head -1) proto/{file}.binpb"
     );
 }

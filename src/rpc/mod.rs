@@ -2,6 +2,7 @@
 //! in the forms of `wire`; thinks nothing itself.
 
 mod alerts;
+pub mod archive_link;
 #[cfg(test)]
 mod compatibility;
 mod telemetry;

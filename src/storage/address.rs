@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::archive::SharedArchive;
+use super::archive::SharedStore;
 use super::postgres::{Connector, PostgresArchive};
 use super::{ArchiveError, SqliteArchive};
 use crate::domain::SignalTable;
@@ -39,13 +39,13 @@ impl ArchiveAddress {
 ///
 /// # Errors
 /// Where it does not.
-pub async fn open_existing(address: ArchiveAddress, table: Arc<SignalTable>) -> Result<SharedArchive, ArchiveError> {
+pub async fn open_existing(address: ArchiveAddress, table: Arc<SignalTable>) -> Result<SharedStore, ArchiveError> {
     if let ArchiveAddress::Sqlite(file) = &address
         && !file.exists()
     {
         return Err(ArchiveError::Missing { path: file.clone() });
     }
-    let archive: SharedArchive = match address {
+    let archive: SharedStore = match address {
         ArchiveAddress::Sqlite(file) => Arc::new(SqliteArchive::open(&file, table).await?),
         ArchiveAddress::Postgres(connector, _) => Arc::new(PostgresArchive::open(connector, None, table).await?),
     };
@@ -57,7 +57,7 @@ pub async fn open_existing(address: ArchiveAddress, table: Arc<SignalTable>) -> 
 ///
 /// # Errors
 /// Where the file cannot be opened, or a newer version wrote the archive.
-pub async fn open(address: ArchiveAddress, table: Arc<SignalTable>) -> Result<SharedArchive, ArchiveError> {
+pub async fn open(address: ArchiveAddress, table: Arc<SignalTable>) -> Result<SharedStore, ArchiveError> {
     match address {
         ArchiveAddress::Sqlite(file) => Ok(Arc::new(SqliteArchive::open(&file, table).await?)),
         ArchiveAddress::Postgres(connector, data) => Ok(Arc::new(PostgresArchive::open(connector, Some(&data), table).await?)),

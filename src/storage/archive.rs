@@ -1,4 +1,4 @@
-//! The archive: what every one of them does, so that the rest of the program need not know which it is.
+//! The archive: what every one of them does, so that the rest of the program need not know which it is, nor in which process.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,20 +9,35 @@ use super::alerts::AlertArchive;
 use super::configurations::ConfigurationArchive;
 use super::error::ArchiveError;
 use super::quarantine::QuarantineArchive;
-use super::readings::ReadingArchive;
+use super::readings::{ReadingArchive, Walk};
 use super::vehicle_records::VehicleArchive;
 use crate::domain::{AlertEvent, Assessment, Quarantined, Slot, Timestamp};
 use crate::wire::record::Record;
 
-/// Whoever needs the archive has one of these.
+/// Whoever asks the archive has one of these.
 pub type SharedArchive = Arc<dyn Archive>;
 
+/// Whoever fills it has one of these; it serves as a [`SharedArchive`] too.
+pub type SharedStore = Arc<dyn ArchiveStore>;
+
+/// What is asked of an archive, and what is told to it now and then; it may be that of another process.
+///
 /// # Errors
 /// Each where the archive does not answer: [`ArchiveError::is_transient`].
 #[async_trait]
 pub trait Archive:
     ReadingArchive + AlertArchive + QuarantineArchive + ConfigurationArchive + VehicleArchive + fmt::Debug + Send + Sync
 {
+    /// Whether questions are answered; what they say is kept apart.
+    async fn answers(&self) -> Result<(), ArchiveError>;
+}
+
+/// The archive as the process has it that fills it, and whoever goes through all of it.
+///
+/// # Errors
+/// Each where the archive does not answer: [`ArchiveError::is_transient`].
+#[async_trait]
+pub trait ArchiveStore: Archive {
     /// Stores all of it or, with an error, nothing. May be repeated with any part of what was stored before.
     ///
     /// # Errors
@@ -50,8 +65,8 @@ pub trait Archive:
     /// Deletes alerts that were last seen before `oldest`, and what happened to them.
     async fn forget_alerts(&self, oldest: Timestamp) -> Result<(), ArchiveError>;
 
-    /// Whether questions are answered; what they say is kept apart.
-    async fn answers(&self) -> Result<(), ArchiveError>;
+    /// Up to `limit` readings further on; none: the walk is over.
+    async fn walk(&self, walk: &mut Walk, limit: u32) -> Result<Vec<Assessment>, ArchiveError>;
 
     /// Lets running calls end, then lets go.
     async fn close(&self);

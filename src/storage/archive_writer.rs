@@ -9,7 +9,7 @@ use rand::RngExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::{ArchiveError, ArchiveRecord, SharedArchive, Stored};
+use super::{ArchiveError, ArchiveRecord, SharedStore, Stored};
 use crate::crash_point::{self, CrashPoint};
 use crate::domain::{MAX_KEPT_PAYLOAD_BYTES, Quarantined, Reason, SignalTable, Source, Timestamp};
 use crate::journal::{Frame, JournalError, More, Position, Reader};
@@ -34,7 +34,7 @@ pub struct ArchiveWriter {
     pub reader: Reader,
     /// Closed once the journal takes nothing more.
     pub durable: watch::Receiver<Position>,
-    pub archive: SharedArchive,
+    pub archive: SharedStore,
     pub table: Arc<SignalTable>,
     pub settings: settings::Archive,
     pub health: ArchiveHealth,

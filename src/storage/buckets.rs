@@ -73,6 +73,11 @@ impl BucketLength {
         seconds.checked_mul(MICROS_PER_SECOND).filter(|_| is_whole).map(Self)
     }
 
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        Duration::from_micros(self.0.unsigned_abs())
+    }
+
     pub(super) const fn micros(self) -> i64 {
         self.0
     }

@@ -30,14 +30,33 @@ pub enum ArchiveError {
     Silent { action: &'static str, after: Duration },
     #[error("the archive's server could not be reached a moment ago")]
     JustTried,
+    /// Of the archive of another process, or of the way there.
+    #[error("{text}")]
+    Remote { failure: RemoteFailure, text: String },
     #[error("the archive holds {value} as {column}, which this version does not understand")]
     Unreadable { column: &'static str, value: String },
+}
+
+/// What the questions below say of the error of another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoteFailure {
+    /// It could not be asked, or its archive could not.
+    Away,
+    /// The data of the call is to blame.
+    Data,
+    /// Its archive is of another version.
+    Version,
+    /// It was asked, and could not answer.
+    Other,
 }
 
 impl ArchiveError {
     /// Whether the same call may succeed later. If not, the data of the call is to blame.
     #[must_use]
     pub fn is_transient(&self) -> bool {
+        if let Self::Remote { failure, .. } = self {
+            return *failure != RemoteFailure::Data;
+        }
         let Self::Database { source: sqlx::Error::Database(error), .. } = self else { return true };
         if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
             return !state_blames_the_data(error.code());
@@ -54,13 +73,17 @@ impl ArchiveError {
     /// Whether the archive could not be asked, as with a server that is down.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::Database { .. } | Self::Silent { .. } | Self::JustTried) && self.is_transient()
+        match self {
+            Self::Remote { failure, .. } => *failure == RemoteFailure::Away,
+            Self::Database { .. } | Self::Silent { .. } | Self::JustTried => self.is_transient(),
+            _ => false,
+        }
     }
 
     /// Whether an operator has to do something: waiting does not help, and starting another version might.
     #[must_use]
     pub const fn is_of_another_version(&self) -> bool {
-        matches!(self, Self::Migration { .. })
+        matches!(self, Self::Migration { .. } | Self::Remote { failure: RemoteFailure::Version, .. })
     }
 }
 

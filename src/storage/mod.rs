@@ -30,15 +30,17 @@ mod vehicle_register;
 
 pub use address::{ArchiveAddress, open, open_existing};
 pub use alerts::{AlertArchive, AlertCursor, AlertHistory, AlertsPage, AlertsQuery};
-pub use archive::{Archive, ArchiveRecord, SharedArchive, Stored};
+pub use archive::{Archive, ArchiveRecord, ArchiveStore, SharedArchive, SharedStore, Stored};
 pub use buckets::{Bucket, BucketCursor, BucketLength, BucketsPage, BucketsQuery};
 pub use configurations::{ConfigurationArchive, StoredConfiguration};
-pub use error::ArchiveError;
+pub use error::{ArchiveError, RemoteFailure};
 pub use inspection::{ArchiveInspection, ServerInspection, inspect};
 pub use postgres::{PostgresArchive, newest_schema as postgres_schema};
 pub use quarantine::{ExportedPayload, QuarantineArchive, QuarantineCursor, QuarantinePage, QuarantineQuery, QuarantinedMessage};
 pub use readings::{ReadingArchive, ReadingCursor, ReadingsPage, ReadingsQuery, Walk};
+#[cfg(test)]
+pub(crate) use sqlite::tests::Folder;
 pub use sqlite::{SqliteArchive, newest_schema as sqlite_schema};
 pub use summary::{SignalSummary, Summary};
 pub use vehicle_records::VehicleArchive;
-pub use vehicle_register::{CsvError, RegisterError, VehicleRegister, read_vehicles_csv};
+pub use vehicle_register::{CsvError, MAX_REGISTERED, RegisterError, VehicleRegister, read_vehicles_csv};

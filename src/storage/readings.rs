@@ -60,9 +60,6 @@ pub trait ReadingArchive {
     /// ids; vehicles without any are left out.
     async fn newest_readings(&self, vehicle_ids: &[VehicleId]) -> Result<Vec<Assessment>, ArchiveError>;
 
-    /// Up to `limit` readings further on; none: the walk is over.
-    async fn walk(&self, walk: &mut Walk, limit: u32) -> Result<Vec<Assessment>, ArchiveError>;
-
     /// Ids in their order, behind `after`.
     async fn vehicle_ids(&self, after: Option<&VehicleId>, limit: u32) -> Result<Vec<VehicleId>, ArchiveError>;
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ArchiveError, SharedArchive};
+use super::{ArchiveError, SharedStore};
 use crate::clock;
 use crate::domain::Timestamp;
 use crate::tasks::Stop;
@@ -16,7 +16,7 @@ const PAUSE_PER_STEP: u32 = 4;
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
 /// Runs until it is told to stop.
-pub async fn run(archive: SharedArchive, keep: Duration, mut stop: Stop) {
+pub async fn run(archive: SharedStore, keep: Duration, mut stop: Stop) {
     loop {
         let oldest = clock::now().minus(keep);
         let forgotten = tokio::select! {
@@ -36,14 +36,14 @@ pub async fn run(archive: SharedArchive, keep: Duration, mut stop: Stop) {
 }
 
 /// Makes room for what comes, then [`forget`].
-async fn keep_up(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
+async fn keep_up(archive: &SharedStore, oldest: Timestamp) -> Result<u64, ArchiveError> {
     archive.prepare(clock::now()).await?;
     forget(archive, oldest).await
 }
 
 /// Deletes everything recorded before the hour that `oldest` is in, and returns how many readings that were. Whole hours, since summaries stand
 /// for whole ones.
-pub(super) async fn forget(archive: &SharedArchive, oldest: Timestamp) -> Result<u64, ArchiveError> {
+pub(super) async fn forget(archive: &SharedStore, oldest: Timestamp) -> Result<u64, ArchiveError> {
     let oldest = Timestamp::from_micros(oldest.as_micros().div_euclid(MICROS_PER_HOUR).saturating_mul(MICROS_PER_HOUR));
     let mut readings = 0;
     loop {

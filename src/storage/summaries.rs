@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ArchiveError, SharedArchive};
+use super::{ArchiveError, SharedStore};
 use crate::clock;
 use crate::domain::Timestamp;
 use crate::tasks::Stop;
@@ -17,7 +17,7 @@ const HOURS_PER_STEP: u32 = 16;
 const PAUSE_PER_STEP: u32 = 4;
 
 /// Runs until it is told to stop.
-pub async fn run(archive: SharedArchive, mut stop: Stop) {
+pub async fn run(archive: SharedStore, mut stop: Stop) {
     loop {
         let before = clock::now().minus(SETTLES_AFTER);
         let summed = tokio::select! {
@@ -39,7 +39,7 @@ pub async fn run(archive: SharedArchive, mut stop: Stop) {
 }
 
 /// Until nothing that ended before `before` is left to be summed up.
-pub(super) async fn keep_up(archive: &SharedArchive, before: Timestamp) -> Result<(), ArchiveError> {
+pub(super) async fn keep_up(archive: &SharedStore, before: Timestamp) -> Result<(), ArchiveError> {
     loop {
         let started = Instant::now();
         if archive.sum_up(before, HOURS_PER_STEP).await? == 0 {

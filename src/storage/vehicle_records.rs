@@ -1,5 +1,7 @@
 //! What people say about vehicles, as any archive keeps it. Keeps nothing in memory: `VehicleRegister`.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use async_trait::async_trait;
 
 use super::ArchiveError;
@@ -14,6 +16,29 @@ pub trait VehicleArchive {
 
     /// All vehicles that somebody registered. Where the archive does not answer: as it last did, if that is known.
     async fn registered_vehicles(&self) -> Result<Vec<(VehicleId, VehicleRecord)>, ArchiveError>;
+
+    /// Another number after every put through this archive, and after its restart; costs next to nothing.
+    async fn register_generation(&self) -> Result<u64, ArchiveError>;
+}
+
+/// A number that begins with the time, so that whoever remembers one of the last run does not meet it again.
+#[derive(Debug)]
+pub(super) struct Generation(AtomicU64);
+
+impl Default for Generation {
+    fn default() -> Self {
+        Self(AtomicU64::new(crate::clock::now().as_micros().unsigned_abs()))
+    }
+}
+
+impl Generation {
+    pub fn rise(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+
+    pub fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// Id, class, powertrain, groups as JSON, tank, battery, make.

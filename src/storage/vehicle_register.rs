@@ -2,13 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
 
 use super::{ArchiveError, SharedArchive};
 use crate::domain::{Class, Label, Timestamp, VehicleId, VehicleIdError, VehicleRecord, VehicleRecordError};
+use crate::tasks::Stop;
 
 /// About 200 bytes each.
-const MAX_VEHICLES: usize = 1_000_000;
+pub const MAX_REGISTERED: usize = 1_000_000;
+/// How late others hear of a change.
+const FOLLOW_EVERY: Duration = Duration::from_secs(2);
+/// Pauses this many times as long as loading took: a million records are 200 MB, and somebody may register one vehicle after another.
+const PAUSE_PER_LOAD: u32 = 4;
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -16,11 +22,13 @@ pub struct VehicleRegister {
     archive: SharedArchive,
     records: Arc<RwLock<HashMap<VehicleId, Arc<VehicleRecord>>>>,
     generation: Arc<AtomicU64>,
+    /// What the archive called the records that were loaded last.
+    loaded: Arc<Mutex<Option<u64>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
-    #[error("{0} vehicles are too many; at most {MAX_VEHICLES} can be registered")]
+    #[error("{0} vehicles are too many; at most {MAX_REGISTERED} can be registered")]
     Full(usize),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -60,7 +68,7 @@ impl VehicleRegister {
     /// As long as the archive could not be asked.
     #[must_use]
     pub fn empty(archive: SharedArchive) -> Self {
-        Self { archive, records: Arc::default(), generation: Arc::default() }
+        Self { archive, records: Arc::default(), generation: Arc::default(), loaded: Arc::default() }
     }
 
     /// Takes in all that are registered.
@@ -68,12 +76,54 @@ impl VehicleRegister {
     /// # Errors
     /// Where the archive does not answer.
     pub async fn load(&self) -> Result<(), ArchiveError> {
+        // Asked first: what changes in between is loaded again.
+        let generation = self.archive.register_generation().await.ok();
         let records = self.archive.registered_vehicles().await?;
-        let mut known = self.records.write().expect("no holder panics");
-        known.extend(records.into_iter().map(|(id, record)| (id, Arc::new(record))));
-        drop(known);
-        self.generation.fetch_add(1, Ordering::Release);
+        *self.loaded.lock().expect("no holder panics") = generation;
+        self.take(records);
         Ok(())
+    }
+
+    /// Loads what others registered, seconds later, until it is time to stop.
+    pub async fn follow(self, mut stop: Stop) {
+        let mut pause = FOLLOW_EVERY;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.requested() => return,
+            }
+            let started = Instant::now();
+            let followed = tokio::select! {
+                followed = self.load_if_changed() => followed,
+                () = stop.requested() => return,
+            };
+            if let Err(error) = followed {
+                // That the archive is away is said by others.
+                tracing::debug!(%error, "could not ask for changes of the register");
+            }
+            pause = FOLLOW_EVERY.max(started.elapsed() * PAUSE_PER_LOAD);
+        }
+    }
+
+    async fn load_if_changed(&self) -> Result<(), ArchiveError> {
+        let generation = self.archive.register_generation().await?;
+        let is_loaded = *self.loaded.lock().expect("no holder panics") == Some(generation);
+        if is_loaded { Ok(()) } else { self.load().await }
+    }
+
+    fn take(&self, records: Vec<(VehicleId, VehicleRecord)>) {
+        let mut known = self.records.write().expect("no holder panics");
+        let mut has_changed = false;
+        for (id, record) in records {
+            if known.get(&id).is_none_or(|known| **known != record) {
+                known.insert(id, Arc::new(record));
+                has_changed = true;
+            }
+        }
+        drop(known);
+        if has_changed {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// `None`: nobody registered it.
@@ -104,14 +154,11 @@ impl VehicleRegister {
     pub async fn put(&self, records: Vec<(VehicleId, VehicleRecord)>, at: Timestamp) -> Result<usize, RegisterError> {
         let fresh = records.iter().filter(|(id, _)| !self.is_registered(id)).count();
         let after = self.len() + fresh;
-        if after > MAX_VEHICLES {
+        if after > MAX_REGISTERED {
             return Err(RegisterError::Full(after));
         }
         self.archive.put_vehicles(&records, at).await?;
-        let mut known = self.records.write().expect("no holder panics");
-        known.extend(records.into_iter().map(|(id, record)| (id, Arc::new(record))));
-        drop(known);
-        self.generation.fetch_add(1, Ordering::Release);
+        self.take(records);
         Ok(fresh)
     }
 

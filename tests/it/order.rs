@@ -14,7 +14,7 @@ use odograph::domain::{
 };
 use odograph::journal::{Batch, Journal};
 use odograph::settings::{self, ByteSize};
-use odograph::storage::{Archive, ArchiveRecord, ReadingArchive, ReadingsQuery, SqliteArchive};
+use odograph::storage::{ArchiveRecord, ArchiveStore, ReadingArchive, ReadingsQuery, SqliteArchive};
 use odograph::tasks::Tasks;
 use odograph::wire::record::decode_record;
 use proptest::prelude::*;

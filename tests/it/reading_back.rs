@@ -15,7 +15,7 @@ use odograph::domain::{
     Alert, AlertEvent, AlertId, AlertKey, Assessment, Change, Condition, Handling, Ignition, ModelScore, OpenedBy, Position,
     Quality, Reading, Severity, SignalId, SignalTable, SignalValues, Timestamp, Timing, VehicleId, signal,
 };
-use odograph::storage::{ArchiveAddress, ArchiveRecord, SharedArchive, open};
+use odograph::storage::{ArchiveAddress, ArchiveRecord, SharedStore, open};
 use odograph::wire::record::Record;
 use serde_json::Value;
 
@@ -296,7 +296,7 @@ fn alert_steps(vehicle: i64) -> impl Iterator<Item = i64> {
     (0..READINGS_EACH).skip(first).step_by(usize::try_from(ALERT_EVERY).unwrap())
 }
 
-async fn sum_up(archive: &SharedArchive, before: i64) {
+async fn sum_up(archive: &SharedStore, before: i64) {
     while archive.sum_up(Timestamp::from_micros(before), 64).await.unwrap() > 0 {}
 }
 

@@ -11,7 +11,7 @@ use odograph::clock;
 use odograph::configuration::Configuration;
 use odograph::domain::{Alert, AlertEvent, AlertId, Assessment, Reading, SignalTable, Timestamp};
 use odograph::settings::Analytics;
-use odograph::storage::{AlertsQuery, ArchiveAddress, SharedArchive, Walk, open_existing};
+use odograph::storage::{AlertsQuery, ArchiveAddress, SharedArchive, SharedStore, Walk, open_existing};
 use odograph::wire::encode::encode_json_message;
 use odograph::wire::history::{ColumnMap, HistoryReader, ReadOptions};
 
@@ -49,7 +49,7 @@ fn a_day(folder: &Path, seed: u64, table: &Arc<SignalTable>) -> Vec<(String, Vec
 }
 
 /// Everything that was judged, in the order in which it came.
-async fn stored(archive: &SharedArchive) -> Vec<Assessment> {
+async fn stored(archive: &SharedStore) -> Vec<Assessment> {
     let now = clock::now();
     let mut walk = Walk::new(Timestamp::from_micros(0), Timestamp::from_micros(now.as_micros() + 3_600_000_000));
     let mut all = Vec::new();
@@ -64,7 +64,7 @@ async fn stored(archive: &SharedArchive) -> Vec<Assessment> {
     all
 }
 
-async fn stored_alerts(archive: &SharedArchive) -> BTreeMap<AlertId, Alert> {
+async fn stored_alerts(archive: &SharedStore) -> BTreeMap<AlertId, Alert> {
     let query = AlertsQuery { limit: 10_000, ..AlertsQuery::default() };
     let page = archive.alerts(&query).await.unwrap();
     assert!(page.next.is_none(), "all fit one page");
@@ -72,12 +72,13 @@ async fn stored_alerts(archive: &SharedArchive) -> BTreeMap<AlertId, Alert> {
 }
 
 /// One reading at a time, by the configuration that the archive keeps.
-async fn judged_again(archive: &SharedArchive, stored: &[Assessment]) -> (Vec<Assessment>, BTreeMap<AlertId, Alert>) {
+async fn judged_again(archive: &SharedStore, stored: &[Assessment]) -> (Vec<Assessment>, BTreeMap<AlertId, Alert>) {
     let newest = archive.newest_configuration().await.unwrap().unwrap();
-    let configuration = Configuration::load(newest.revision, archive).await.unwrap();
+    let asked: SharedArchive = archive.clone();
+    let configuration = Configuration::load(newest.revision, &asked).await.unwrap();
     assert!(!configuration.models.is_empty(), "models take part");
     let library = find_library(&Analytics::default().onnxruntime);
-    let blueprint = configuration.blueprint(newest.revision, archive, library).await.unwrap();
+    let blueprint = configuration.blueprint(newest.revision, &asked, library).await.unwrap();
     let mut lane = OfflineLane::new(blueprint.parts(1).unwrap().pop().unwrap());
     let (mut again, mut alerts) = (Vec::new(), BTreeMap::new());
     let mut tell = |event: &AlertEvent| {

@@ -9,14 +9,14 @@ use super::labels::Illnesses;
 use crate::analytics::blueprint::Records;
 use crate::domain::{Reading, SignalTable, Timestamp};
 use crate::settings::Settings;
-use crate::storage::{AlertsQuery, SharedArchive, VehicleRegister, Walk};
+use crate::storage::{AlertsQuery, SharedStore, VehicleRegister, Walk};
 use crate::wire::history::{ColumnMap, HistoryReader, ReadOptions, RowCounts};
 
 const PAGE: u32 = 10_000;
 
 pub enum Source<'a> {
     Files { paths: &'a [PathBuf], columns: Box<ColumnMap>, table: Arc<SignalTable>, read: ReadOptions },
-    Archive { archive: SharedArchive, records: Records, from: Timestamp, to: Timestamp },
+    Archive { archive: SharedStore, records: Records, from: Timestamp, to: Timestamp },
 }
 
 pub enum Step<'a> {

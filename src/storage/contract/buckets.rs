@@ -10,7 +10,7 @@ use super::Site;
 use super::fixtures::{HOUR, MIDNIGHT, MINUTE, by, history, record, table};
 use crate::domain::{Assessment, ModelScore, SignalId, SignalValues, Timestamp, VehicleId, signal};
 use crate::storage::{
-    ArchiveRecord, Bucket, BucketLength, BucketsQuery, SharedArchive, SignalSummary, Summary, retention, summaries,
+    ArchiveRecord, Bucket, BucketLength, BucketsQuery, SharedArchive, SharedStore, SignalSummary, Summary, retention, summaries,
 };
 
 const SECOND: i64 = 1_000_000;
@@ -33,7 +33,7 @@ pub(super) async fn buckets(archive: &SharedArchive, mut query: BucketsQuery) ->
     }
 }
 
-async fn sum_up_all_before(archive: &SharedArchive, micros: i64) {
+async fn sum_up_all_before(archive: &SharedStore, micros: i64) {
     summaries::keep_up(archive, Timestamp::from_micros(micros)).await.unwrap();
 }
 
@@ -149,7 +149,7 @@ pub(crate) async fn pages_of_buckets_cover_a_sparse_history_in_order_and_without
             let difference = differs(&found, &expected(&readings, range, every));
             assert_eq!(difference, None, "every {every} s, {limit} a page, summed up: {is_summed_up}");
         }
-        sum_up_all_before(&archive, MIDNIGHT + 15 * 24 * HOUR).await;
+        sum_up_all_before(&archive.own, MIDNIGHT + 15 * 24 * HOUR).await;
     }
 }
 
@@ -159,8 +159,8 @@ pub(crate) async fn what_is_summed_up_is_not_read_again_until_a_late_reading_tou
     let archive = site.open().await;
     let mut readings: Vec<Assessment> = (0..240).map(|step| by("truck-7", MIDNIGHT + step * MINUTE)).collect();
     archive.store(&readings.iter().map(record).collect::<Vec<_>>()).await.unwrap();
-    sum_up_all_before(&archive, MIDNIGHT + 3 * HOUR).await;
-    assert_eq!(archive.sum_up(Timestamp::from_micros(MIDNIGHT + 3 * HOUR), 1).await.unwrap(), 0, "nothing is left");
+    sum_up_all_before(&archive.own, MIDNIGHT + 3 * HOUR).await;
+    assert_eq!(archive.own.sum_up(Timestamp::from_micros(MIDNIGHT + 3 * HOUR), 1).await.unwrap(), 0, "nothing is left");
     // Behind its back.
     site.run_sql("update readings set speed_km_per_h = 1").await;
     let range = (MIDNIGHT, MIDNIGHT + 4 * HOUR);
@@ -176,7 +176,7 @@ pub(crate) async fn what_is_summed_up_is_not_read_again_until_a_late_reading_tou
     archive.store(&[record(&late)]).await.unwrap();
     readings.push(late);
     assert_eq!(means(3_600).await, [63, 2, 63, 1], "60 of 1 and one of 63.2");
-    sum_up_all_before(&archive, MIDNIGHT + 4 * HOUR).await;
+    sum_up_all_before(&archive.own, MIDNIGHT + 4 * HOUR).await;
     assert_eq!(means(3_600).await, [63, 2, 63, 1]);
     let counts = buckets(&archive, ask("truck-7", range, 3_600, 10)).await;
     assert_eq!(counts.iter().map(|bucket| bucket.summary.readings).collect::<Vec<_>>(), [60, 61, 60, 60]);
@@ -188,9 +188,9 @@ pub(crate) async fn what_is_forgotten_is_in_no_bucket_and_the_rest_is_whole<S: S
     let day = 24 * HOUR;
     let readings: Vec<Assessment> = (0..4 * 24 * 4).map(|step| by("truck-7", MIDNIGHT - 4 * day + step * 15 * MINUTE)).collect();
     archive.store(&readings.iter().map(record).collect::<Vec<_>>()).await.unwrap();
-    sum_up_all_before(&archive, MIDNIGHT - day).await;
+    sum_up_all_before(&archive.own, MIDNIGHT - day).await;
     let oldest = MIDNIGHT - 2 * day + 5 * HOUR + 20 * MINUTE;
-    retention::forget(&archive, Timestamp::from_micros(oldest)).await.unwrap();
+    retention::forget(&archive.own, Timestamp::from_micros(oldest)).await.unwrap();
     let left = history(&archive, "truck-7").await;
     assert!(left.len() < readings.len());
     let range = (MIDNIGHT - 4 * day, MIDNIGHT);
@@ -244,7 +244,7 @@ async fn hold<S: Site>(steps: &[Step], questions: &[(i64, i64, u64, u32)]) -> Re
                 archive.store(&stored[from.index(stored.len())..]).await.unwrap();
             }
             Step::Repeat(_) => {}
-            Step::SumUpBefore(hours) => sum_up_all_before(&archive, MIDNIGHT + hours * HOUR).await,
+            Step::SumUpBefore(hours) => sum_up_all_before(&archive.own, MIDNIGHT + hours * HOUR).await,
             Step::Reopen => {
                 archive.close().await;
                 archive = site.open().await;

@@ -1,9 +1,13 @@
 //! What judged, and what people say about vehicles.
 
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
 use super::Site;
 use super::fixtures::{MIDNIGHT, at, by, record};
 use crate::domain::{Timestamp, VehicleId};
 use crate::storage::{VehicleRegister, read_vehicles_csv};
+use crate::tasks::Tasks;
 
 pub(crate) async fn a_revision_rises_with_every_change_and_with_nothing_else<S: Site>() {
     let site = S::new().await;
@@ -39,4 +43,50 @@ pub(crate) async fn a_registered_vehicle_is_known_after_a_restart_and_one_only_s
     assert!(register.is_registered(&VehicleId::new("new").unwrap()) && !register.is_registered(&VehicleId::new("seen").unwrap()));
     // The vehicle keeps its number, and with it its readings.
     assert_eq!(archive.store(&[record(&at(MIDNIGHT))]).await.unwrap().duplicates, 1);
+}
+
+pub(crate) async fn what_one_register_takes_in_another_hears_of<S: Site>() {
+    let site = S::new().await;
+    let archive = site.open().await;
+    let (registering, hearing) =
+        (VehicleRegister::open(archive.clone()).await.unwrap(), VehicleRegister::open(archive.clone()).await.unwrap());
+    let before = archive.register_generation().await.unwrap();
+    let heard = hearing.generation().load(Ordering::Relaxed);
+    let tasks = Tasks::default();
+    let (hearer, stop) = (hearing.clone(), tasks.stop());
+    tasks.spawn("follow", async move {
+        hearer.follow(stop).await;
+        Ok(())
+    });
+    let records = read_vehicles_csv(b"vehicle_id,class,tank_l\ntruck-7,van,0.1\n").unwrap();
+    let id = records[0].0.clone();
+    registering.put(records, Timestamp::from_micros(MIDNIGHT)).await.unwrap();
+    let since = Instant::now();
+    while !hearing.is_registered(&id) {
+        assert!(since.elapsed() < Duration::from_secs(20), "nobody told it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(hearing.get(&id), registering.get(&id));
+    assert!(hearing.generation().load(Ordering::Relaxed) > heard, "whoever keeps what it said asks again");
+    let after = archive.register_generation().await.unwrap();
+    assert!(after > before);
+    assert_eq!(archive.register_generation().await.unwrap(), after, "asking changes nothing");
+    tasks.request_stop();
+    tasks.finished().await.unwrap();
+}
+
+pub(crate) async fn bytes_of_many_parts_come_back_whole<S: Site>() {
+    let site = S::new().await;
+    let archive = site.open().await;
+    let file: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[0] ^ number.to_le_bytes()[1]).collect();
+    archive.put_model_file("cd", &file).await.unwrap();
+    assert_eq!(archive.model_file("cd").await.unwrap(), Some(file));
+    assert_eq!(archive.model_file("none").await.unwrap(), None);
+    archive.put_model_file("empty", b"").await.unwrap();
+    assert_eq!(archive.model_file("empty").await.unwrap(), Some(Vec::new()));
+    let content = format!("{{\"fences\":\"{}\"}}", "ü".repeat(600_000));
+    let revision = archive.put_configuration(&content, Timestamp::from_micros(MIDNIGHT)).await.unwrap();
+    let stored = archive.configuration(revision).await.unwrap().unwrap();
+    assert_eq!((stored.created_at, stored.content), (Timestamp::from_micros(MIDNIGHT), content));
+    assert_eq!(archive.configuration(revision + 1).await.unwrap(), None);
 }

@@ -11,7 +11,10 @@ mod retention;
 mod upgrades;
 mod writer;
 
-use super::{ArchiveAddress, SharedArchive};
+use std::ops::Deref;
+
+use super::{ArchiveAddress, ArchiveError, ArchiveRecord, SharedArchive, SharedStore, Stored, Walk};
+use crate::domain::{Assessment, Timestamp};
 
 pub(crate) use self::alerts::*;
 pub(crate) use self::buckets::*;
@@ -46,8 +49,48 @@ pub(crate) trait Site {
     async fn run_sql(&self, statements: &'static str);
 
     /// What is there, with one declared signal.
-    async fn open(&self) -> SharedArchive {
-        super::open(self.address(), fixtures::table()).await.unwrap()
+    async fn open(&self) -> Opened {
+        Opened::here(super::open(self.address(), fixtures::table()).await.unwrap())
+    }
+}
+
+/// An archive as tests have it: what is stored goes to its own process, questions go the way that is tested.
+pub(crate) struct Opened {
+    pub own: SharedStore,
+    pub asked: SharedArchive,
+}
+
+impl Opened {
+    pub fn here(own: SharedStore) -> Self {
+        Self { asked: own.clone(), own }
+    }
+
+    pub async fn store(&self, records: &[ArchiveRecord]) -> Result<Stored, ArchiveError> {
+        self.own.store(records).await
+    }
+
+    pub async fn walk(&self, walk: &mut Walk, limit: u32) -> Result<Vec<Assessment>, ArchiveError> {
+        self.own.walk(walk, limit).await
+    }
+
+    pub async fn forget_quarantined(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
+        self.own.forget_quarantined(oldest).await
+    }
+
+    pub async fn forget_alerts(&self, oldest: Timestamp) -> Result<(), ArchiveError> {
+        self.own.forget_alerts(oldest).await
+    }
+
+    pub async fn close(&self) {
+        self.own.close().await;
+    }
+}
+
+impl Deref for Opened {
+    type Target = SharedArchive;
+
+    fn deref(&self) -> &SharedArchive {
+        &self.asked
     }
 }
 
@@ -77,6 +120,8 @@ macro_rules! tests {
             pages_of_alerts_go_from_the_newest_to_the_oldest_and_filters_hold,
             a_revision_rises_with_every_change_and_with_nothing_else,
             a_registered_vehicle_is_known_after_a_restart_and_one_only_seen_is_not,
+            what_one_register_takes_in_another_hears_of,
+            bytes_of_many_parts_come_back_whole,
             an_archive_of_a_newer_version_is_refused,
             an_archive_of_every_earlier_version_is_brought_up_to_date_with_its_readings,
             everything_durable_is_in_the_archive_when_the_journal_has_ended,

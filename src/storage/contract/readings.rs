@@ -14,7 +14,7 @@ pub(crate) async fn a_reading_comes_back_as_it_was_stored<S: Site>() {
     assert_eq!(stored, Stored { readings: 2, quarantined: 0, alert_events: 0, duplicates: 0 });
     assert_eq!(history(&archive, "truck-7").await, [plain.clone(), full.clone()]);
     archive.close().await;
-    assert_eq!(history(&site.open().await, "truck-7").await, [plain, full], "and after a restart");
+    assert_eq!(history(&*site.open().await, "truck-7").await, [plain, full], "and after a restart");
 }
 
 pub(crate) async fn what_is_there_already_is_counted_and_not_stored_again<S: Site>() {

@@ -17,13 +17,13 @@ pub(crate) async fn what_is_older_than_a_day_is_forgotten_and_what_is_newer_stay
     batch.extend([record(&by("silent", start)), record(&by("ahead", MIDNIGHT + 365 * day))]);
     archive.store(&batch).await.unwrap();
     let oldest = start + 2 * day + 5 * HOUR;
-    assert!(retention::forget(&archive, Timestamp::from_micros(oldest)).await.unwrap() > 0);
+    assert!(retention::forget(&archive.own, Timestamp::from_micros(oldest)).await.unwrap() > 0);
     let left = times(&history(&archive, "truck-7").await);
     assert!(left.iter().all(|time| *time >= start + 2 * day), "whole days before it are gone");
     let kept: Vec<i64> = left.into_iter().filter(|time| *time >= oldest).collect();
     assert_eq!(kept, hourly.into_iter().filter(|time| *time >= oldest).collect::<Vec<_>>());
     assert_eq!((history(&archive, "silent").await, history(&archive, "ahead").await.len()), (vec![], 1));
-    assert_eq!(retention::forget(&archive, Timestamp::from_micros(start + 2 * day)).await.unwrap(), 0, "again");
+    assert_eq!(retention::forget(&archive.own, Timestamp::from_micros(start + 2 * day)).await.unwrap(), 0, "again");
     // One that comes late after all is found again, though its day was known before.
     archive.store(&[record(&by("silent", start + 1))]).await.unwrap();
     assert_eq!(history(&archive, "silent").await.len(), 1);

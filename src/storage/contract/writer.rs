@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use super::Site;
 use super::fixtures::{MIDNIGHT, at};
+use super::{Opened, Site};
 use crate::domain::{Outcome, Reason, Receipt, SignalTable, Slot, VehicleId};
 use crate::journal::{Batch, Journal};
 use crate::settings;
 use crate::storage::archive_writer::{ArchiveHealth, ArchiveWriter, CURSOR};
-use crate::storage::{QuarantineQuery, ReadingsQuery, SharedArchive};
+use crate::storage::{QuarantineQuery, ReadingsQuery, SharedArchive, SharedStore};
 use crate::tasks::Tasks;
 use crate::wire::record::{Assessed, Record, RecordEncoder, decode_record};
 
 struct Line<S> {
     site: S,
     folder: TempDir,
-    archive: SharedArchive,
+    archive: Opened,
     journal: Journal,
     tasks: Tasks,
     health: ArchiveHealth,
@@ -33,13 +33,13 @@ async fn a_line<S: Site>(batch_max: usize, prepare: &'static str) -> Line<S> {
     let archive = site.open().await;
     site.run_sql(prepare).await;
     let tasks = Tasks::default();
-    let (journal, health, writer) = start(folder.path(), &archive, batch_max, &tasks);
+    let (journal, health, writer) = start(folder.path(), &archive.own, batch_max, &tasks);
     Line { site, folder, archive, journal, tasks, health, writer }
 }
 
 fn start(
     folder: &Path,
-    archive: &SharedArchive,
+    archive: &SharedStore,
     batch_max: usize,
     tasks: &Tasks,
 ) -> (Journal, ArchiveHealth, thread::JoinHandle<()>) {
@@ -85,7 +85,7 @@ async fn send(journal: &Journal, sequences: std::ops::Range<u64>) {
 
 impl<S> Line<S> {
     /// Closes the journal, waits for the writer, and returns the sequences that are in the archive.
-    async fn end(self) -> (Vec<u64>, S, SharedArchive, TempDir) {
+    async fn end(self) -> (Vec<u64>, S, Opened, TempDir) {
         drop(self.journal);
         self.tasks.finished().await.unwrap();
         let writer = self.writer;
@@ -165,7 +165,7 @@ pub(crate) async fn a_restart_goes_on_where_the_cursor_stands_and_stores_nothing
         }
     }
     let tasks = Tasks::default();
-    let (journal, health, writer) = start(folder.path(), &archive, 10, &tasks);
+    let (journal, health, writer) = start(folder.path(), &archive.own, 10, &tasks);
     send(&journal, 30..40).await;
     let (stored, _site, _archive, _folder) = Line { site, folder, archive, journal, tasks, health, writer }.end().await;
     assert_eq!(stored, (0..40).collect::<Vec<_>>());

@@ -13,7 +13,7 @@ use super::values::{PostgresCells, Time};
 use crate::domain::{Assessment, Timestamp, Timing, VehicleId};
 use crate::storage::buckets::{BucketsPage, BucketsQuery};
 use crate::storage::error::ArchiveError;
-use crate::storage::readings::{ReadingArchive, ReadingsPage, ReadingsQuery, Walk};
+use crate::storage::readings::{ReadingArchive, ReadingsPage, ReadingsQuery};
 use crate::storage::row::{self, ModelVersions, RowReader};
 
 /// Days whose partitions are asked together: first one, then twice as many every time, since a dense history fills its page at once and a
@@ -89,10 +89,6 @@ impl ReadingArchive for PostgresArchive {
             before = day;
         }
         Ok(newest.into_values().collect())
-    }
-
-    async fn walk(&self, walk: &mut Walk, limit: u32) -> Result<Vec<Assessment>, ArchiveError> {
-        self.walk_on(walk, limit).await
     }
 
     async fn vehicle_ids(&self, after: Option<&VehicleId>, limit: u32) -> Result<Vec<VehicleId>, ArchiveError> {

@@ -34,11 +34,13 @@ use self::connect::Lease;
 use self::days::Days;
 use self::known::Known;
 use self::last_known::LastKnown;
-use super::archive::{Archive, ArchiveRecord, Stored};
+use super::archive::{Archive, ArchiveRecord, ArchiveStore, Stored};
 use super::columns::StickyColumns;
 use super::error::{ArchiveError, database_error};
+use super::readings::Walk;
+use super::vehicle_records::Generation;
 use crate::clock;
-use crate::domain::{SignalTable, Timestamp};
+use crate::domain::{Assessment, SignalTable, Timestamp};
 
 pub use self::connect::Connector;
 pub use self::inspection::inspect;
@@ -73,6 +75,8 @@ struct Inner {
     /// One connection: whoever holds `memory` has it.
     writer: PgPool,
     memory: Mutex<Memory>,
+    /// Of the vehicles' records.
+    register: Generation,
     /// When somebody did not reach the server.
     last_failure: std::sync::Mutex<Option<Instant>>,
     /// Filled once the schema is what this version knows.
@@ -103,6 +107,7 @@ impl PostgresArchive {
             readers,
             writer,
             memory: Mutex::default(),
+            register: Generation::default(),
             last_failure: std::sync::Mutex::default(),
             prepared: OnceCell::new(),
         };
@@ -173,6 +178,14 @@ fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
 
 #[async_trait]
 impl Archive for PostgresArchive {
+    async fn answers(&self) -> Result<(), ArchiveError> {
+        let select = sqlx::query("select 1 from vehicles limit 1");
+        self.reader().await?.row("answer", select).await.map(|_row| ())
+    }
+}
+
+#[async_trait]
+impl ArchiveStore for PostgresArchive {
     async fn store(&self, records: &[ArchiveRecord]) -> Result<Stored, ArchiveError> {
         self.store_records(records).await
     }
@@ -208,9 +221,8 @@ impl Archive for PostgresArchive {
         self.delete_alerts(oldest).await
     }
 
-    async fn answers(&self) -> Result<(), ArchiveError> {
-        let select = sqlx::query("select 1 from vehicles limit 1");
-        self.reader().await?.row("answer", select).await.map(|_row| ())
+    async fn walk(&self, walk: &mut Walk, limit: u32) -> Result<Vec<Assessment>, ArchiveError> {
+        self.walk_on(walk, limit).await
     }
 
     async fn close(&self) {

@@ -120,13 +120,13 @@ async fn every_signal_of_the_table_has_its_column() {
 async fn days_are_made_ahead_and_for_late_readings_and_dropped_whole() {
     let (database, today) = (Database::new().await, today());
     let archive = database.open().await;
-    archive.prepare(clock::now()).await.unwrap();
+    archive.own.prepare(clock::now()).await.unwrap();
     let ahead: Vec<String> = (today..=today + DAYS_AHEAD).map(|day| day.to_string()).collect();
     assert_eq!(database.ask(PARTITIONS), ahead.join(" "));
     archive.store(&[record(&on_day(today - 9)), record(&on_day(today))]).await.unwrap();
     assert_eq!(database.ask(PARTITIONS), format!("{} {}", today - 9, ahead.join(" ")));
-    assert_eq!(archive.forget_readings(start_of(today - 9), 100).await.unwrap(), 0, "its day is not over");
-    archive.forget_readings(start_of(today - 8), 100).await.unwrap();
+    assert_eq!(archive.own.forget_readings(start_of(today - 9), 100).await.unwrap(), 0, "its day is not over");
+    archive.own.forget_readings(start_of(today - 8), 100).await.unwrap();
     assert_eq!(database.ask(PARTITIONS), ahead.join(" "));
     assert_eq!(history(&archive, "truck-7").await, [on_day(today)]);
 }
@@ -139,7 +139,7 @@ async fn a_reading_of_no_day_waits_in_the_default_partition_and_moves_when_its_d
     archive.store(&[record(&far), record(&very_far)]).await.unwrap();
     assert_eq!(database.ask("select count(*) from readings_default"), "2");
     assert_eq!(history(&archive, "truck-7").await, [far.clone(), very_far.clone()]);
-    archive.prepare(start_of(today + 8)).await.unwrap();
+    archive.own.prepare(start_of(today + 8)).await.unwrap();
     assert_eq!(database.ask("select count(*) from readings_default"), "1");
     assert_eq!(history(&archive, "truck-7").await, [far.clone(), very_far.clone()]);
     assert_eq!(archive.store(&[record(&far), record(&very_far)]).await.unwrap().duplicates, 2);
@@ -159,7 +159,7 @@ async fn a_day_that_somebody_locks_does_not_hold_readings_up() {
     archive.store(&[record(&on_day(today))]).await.unwrap();
     assert_eq!(database.ask(PARTITIONS), "");
     holder.join().unwrap().unwrap();
-    archive.prepare(clock::now()).await.unwrap();
+    archive.own.prepare(clock::now()).await.unwrap();
     assert!(database.ask(PARTITIONS).starts_with(&today.to_string()));
     assert_eq!(database.ask("select count(*) from readings_default"), "0");
     assert_eq!(history(&archive, "truck-7").await, [on_day(today)]);

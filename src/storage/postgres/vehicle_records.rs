@@ -30,7 +30,10 @@ impl VehicleArchive for PostgresArchive {
             .bind(all(records, |_, record| record.battery_kwh))
             .bind(all(records, |_, record| record.make.as_deref()));
         let _one_writer = self.0.memory.lock().await;
-        self.writer().await?.execute("register vehicles", put).await?;
+        let executed = self.writer().await?.execute("register vehicles", put).await;
+        // Whatever came of it: a commit may have failed only to say so.
+        self.0.register.rise();
+        executed?;
         // Rare, and a start without the server is to know them.
         let registered = self.ask_registered_vehicles().await;
         registered.map(|registered| self.0.last_known.keep_vehicles(&registered))
@@ -44,6 +47,10 @@ impl VehicleArchive for PostgresArchive {
             }
             Err(error) => self.0.last_known.vehicles().ok_or(error),
         }
+    }
+
+    async fn register_generation(&self) -> Result<u64, ArchiveError> {
+        Ok(self.0.register.now())
     }
 }
 

@@ -64,8 +64,10 @@ impl ReadingArchive for SqliteArchive {
         let count = sqlx::query_scalar("select count(*) from vehicles").fetch_one(&self.0.readers).await;
         count.map(i64::unsigned_abs).map_err(database_error("count vehicles"))
     }
+}
 
-    async fn walk(&self, walk: &mut Walk, limit: u32) -> Result<Vec<Assessment>, ArchiveError> {
+impl SqliteArchive {
+    pub(super) async fn walk_on(&self, walk: &mut Walk, limit: u32) -> Result<Vec<Assessment>, ArchiveError> {
         let select = format!(
             "select {}, vehicle_id from readings indexed by readings_identity join vehicles on number = vehicle
             where (recorded_at / 60000000, vehicle, recorded_at, fingerprint) > (?1, ?2, ?3, ?4)
@@ -96,9 +98,7 @@ impl ReadingArchive for SqliteArchive {
         }
         Ok(readings)
     }
-}
 
-impl SqliteArchive {
     pub(super) async fn vehicle_number(&self, vehicle_id: &VehicleId) -> Result<Option<i64>, ArchiveError> {
         let select = sqlx::query_scalar("select number from vehicles where vehicle_id = ?1").bind(vehicle_id.as_str());
         select.fetch_optional(&self.0.readers).await.map_err(database_error("find a vehicle"))

@@ -36,9 +36,11 @@ use tokio::sync::Mutex;
 use self::bind::Codes;
 use self::insert::Statements;
 use self::known::Known;
-use super::archive::{Archive, ArchiveRecord, Stored};
+use super::archive::{Archive, ArchiveRecord, ArchiveStore, Stored};
 use super::error::{ArchiveError, database_error};
-use crate::domain::{SignalTable, Timestamp};
+use super::readings::Walk;
+use super::vehicle_records::Generation;
+use crate::domain::{Assessment, SignalTable, Timestamp};
 
 pub use self::backup::copy;
 pub use self::inspection::inspect;
@@ -86,6 +88,8 @@ struct Inner {
     /// One connection: whoever holds `memory` has it.
     writer: SqlitePool,
     memory: Mutex<Memory>,
+    /// Of the vehicles' records.
+    register: Generation,
 }
 
 /// What the writer remembers between transactions, all of it bounded.
@@ -134,12 +138,27 @@ impl SqliteArchive {
             statements: Statements::default(),
             quarantine: quarantine::Kept::count(&writer).await?,
         };
-        Ok(Self(Arc::new(Inner { table, codes: Codes::default(), readers, writer, memory: Mutex::new(memory) })))
+        Ok(Self(Arc::new(Inner {
+            table,
+            codes: Codes::default(),
+            readers,
+            writer,
+            memory: Mutex::new(memory),
+            register: Generation::default(),
+        })))
     }
 }
 
 #[async_trait]
 impl Archive for SqliteArchive {
+    async fn answers(&self) -> Result<(), ArchiveError> {
+        let answer = sqlx::query("select 1 from vehicles limit 1").fetch_optional(&self.0.readers).await;
+        answer.map(|_row| ()).map_err(database_error("answer"))
+    }
+}
+
+#[async_trait]
+impl ArchiveStore for SqliteArchive {
     async fn store(&self, records: &[ArchiveRecord]) -> Result<Stored, ArchiveError> {
         self.store_records(records).await
     }
@@ -169,9 +188,8 @@ impl Archive for SqliteArchive {
         self.delete_alerts(oldest).await
     }
 
-    async fn answers(&self) -> Result<(), ArchiveError> {
-        let answer = sqlx::query("select 1 from vehicles limit 1").fetch_optional(&self.0.readers).await;
-        answer.map(|_row| ()).map_err(database_error("answer"))
+    async fn walk(&self, walk: &mut Walk, limit: u32) -> Result<Vec<Assessment>, ArchiveError> {
+        self.walk_on(walk, limit).await
     }
 
     async fn close(&self) {

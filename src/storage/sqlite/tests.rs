@@ -9,10 +9,10 @@ use crate::domain::signal::SIGNALS;
 use crate::storage::contract::fixtures::{
     MIDNIGHT, MINUTE, a_full_assessment, a_refused_message, at, by, history, record, table,
 };
-use crate::storage::contract::{self, Site};
-use crate::storage::{ArchiveAddress, SharedArchive, columns};
+use crate::storage::contract::{self, Opened, Site};
+use crate::storage::{ArchiveAddress, columns};
 
-struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
     fn file(&self) -> PathBuf {
@@ -98,17 +98,17 @@ async fn every_signal_of_the_table_has_its_column() {
 #[tokio::test]
 async fn what_is_too_old_is_forgotten_in_steps_and_the_rest_stays() {
     let (_folder, archive) = an_archive().await;
-    let archive: SharedArchive = Arc::new(archive);
+    let archive = Opened::here(Arc::new(archive));
     let batch: Vec<ArchiveRecord> = (0..300).map(|step| record(&at(MIDNIGHT + step * MINUTE))).collect();
     archive.store(&batch).await.unwrap();
     archive.store(&[record(&by("silent", MIDNIGHT))]).await.unwrap();
     let oldest = Timestamp::from_micros(MIDNIGHT + 150 * MINUTE);
     let mut steps = Vec::new();
     while steps.last() != Some(&0) {
-        steps.push(archive.forget_readings(oldest, 100).await.unwrap());
+        steps.push(archive.own.forget_readings(oldest, 100).await.unwrap());
     }
     assert_eq!(steps, [100, 51, 0]);
-    archive.forget_times(oldest).await.unwrap();
+    archive.own.forget_times(oldest).await.unwrap();
     let left = history(&archive, "truck-7").await;
     assert_eq!((left.len(), left[0].reading.recorded_at), (150, oldest));
     assert_eq!(history(&archive, "silent").await, []);
@@ -120,7 +120,7 @@ async fn what_is_too_old_is_forgotten_in_steps_and_the_rest_stays() {
 #[tokio::test]
 async fn trouble_codes_are_kept_with_every_character() {
     let (_folder, archive) = an_archive().await;
-    let archive: SharedArchive = Arc::new(archive);
+    let archive = Opened::here(Arc::new(archive));
     let mut full = a_full_assessment();
     full.reading.dtcs.push("P\u{0}1".into());
     archive.store(&[record(&full)]).await.unwrap();

@@ -37,7 +37,13 @@ impl VehicleArchive for SqliteArchive {
             transaction.commit().await.map_err(database_error("commit"))
         }
         .await;
+        // Whatever came of it: a commit may have failed only to say so.
+        self.0.register.rise();
         settled(connection, result).await
+    }
+
+    async fn register_generation(&self) -> Result<u64, ArchiveError> {
+        Ok(self.0.register.now())
     }
 
     async fn registered_vehicles(&self) -> Result<Vec<(VehicleId, VehicleRecord)>, ArchiveError> {
