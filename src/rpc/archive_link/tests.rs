@@ -1,11 +1,11 @@
 //! The contract of archives over a real connection, and what only a connection does.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::runtime::Runtime;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
 
@@ -48,35 +48,52 @@ impl Site for Linked {
 
     async fn open(&self) -> Opened {
         let own = open(self.address(), table()).await.unwrap();
-        let address = serve(own.clone(), "127.0.0.1:0".parse().unwrap(), None, &self.tasks).await;
+        let address = serve(own.clone(), ANY_PORT, &self.tasks);
         Opened { own, asked: Arc::new(remote(address)) }
     }
 }
 
 contract::tests!(Linked);
 
-/// Until `end` is dropped, or for good.
-async fn serve(archive: SharedArchive, at: SocketAddr, end: Option<oneshot::Receiver<()>>, tasks: &Tasks) -> SocketAddr {
-    let listener = TcpListener::bind(at).await.unwrap();
+/// With a port of its own where `at` has none.
+fn serve(archive: SharedArchive, at: SocketAddr, tasks: &Tasks) -> SocketAddr {
+    let began = Instant::now();
+    let listener = loop {
+        match std::net::TcpListener::bind(at) {
+            Ok(listener) => break listener,
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(10), "{error}"),
+        }
+    };
+    listener.set_nonblocking(true).unwrap();
+    let listener = TcpListener::from_std(listener).unwrap();
     let address = listener.local_addr().unwrap();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let router = Server::builder().add_service(service(archive, table()));
-    tasks.spawn("archive link", async move {
-        let ended = async {
-            match end {
-                Some(end) => drop(end.await),
-                None => std::future::pending().await,
-            }
-        };
-        // Dropped with its connections, as a process that is killed does.
-        tokio::select! {
-            served = router.serve_with_incoming(incoming) => served?,
-            () = ended => {}
-        }
-        Ok(())
-    });
+    tasks.spawn("archive link", async move { Ok(router.serve_with_incoming(incoming).await?) });
     address
 }
+
+/// A process with the archive: its tasks and connections end when it is dropped.
+struct Process(Option<Runtime>);
+
+impl Process {
+    fn start(archive: SharedArchive, at: SocketAddr, tasks: &Tasks) -> (Self, SocketAddr) {
+        let runtime = Runtime::new().unwrap();
+        let address = {
+            let _its_own = runtime.enter();
+            serve(archive, at, tasks)
+        };
+        (Self(Some(runtime)), address)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.take().unwrap().shutdown_background();
+    }
+}
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn remote(address: SocketAddr) -> RemoteArchive {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap().tcp_nodelay(true);
@@ -93,18 +110,16 @@ async fn an_archive() -> (Folder, SharedArchive) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_while_the_other_process_is_gone_is_told_so_and_is_answered_once_it_is_back() {
     let (_folder, archive) = an_archive().await;
-    let (alive, end) = oneshot::channel();
     let tasks = Tasks::default();
-    let address = serve(archive.clone(), "127.0.0.1:0".parse().unwrap(), Some(end), &tasks).await;
+    let (process, address) = Process::start(archive.clone(), ANY_PORT, &tasks);
     let asking = remote(address);
     assert_eq!(asking.count_vehicles().await.unwrap(), 1);
-    drop(alive);
-    tasks.finished().await.unwrap();
+    drop(process);
     let began = Instant::now();
     let mut errors = Vec::new();
     while errors.len() < 20 {
         match asking.readings(&all_of("truck-7", 10)).await {
-            // The task of the connection has not been dropped yet.
+            // It takes a moment to end.
             Ok(_) => assert!(began.elapsed() < Duration::from_secs(10)),
             Err(error) => {
                 assert!(error.is_away() && error.is_transient(), "{error}");
@@ -113,7 +128,7 @@ async fn who_asks_while_the_other_process_is_gone_is_told_so_and_is_answered_onc
         }
     }
     assert!(began.elapsed() < Duration::from_secs(10), "whoever waits is told at once: {errors:?}");
-    let _served = serve(archive, address, None, &tasks).await;
+    let (_process, _address) = Process::start(archive, address, &tasks);
     let began = Instant::now();
     let page = loop {
         match asking.readings(&all_of("truck-7", 10)).await {
@@ -192,7 +207,7 @@ async fn signals_that_only_the_other_process_knows_are_left_out_of_buckets() {
     let site = Linked::new().await;
     let archive = site.open().await;
     archive.store(&[record(&contract::fixtures::a_full_assessment())]).await.unwrap();
-    let address = serve(archive.own.clone(), "127.0.0.1:0".parse().unwrap(), None, &site.tasks).await;
+    let address = serve(archive.own.clone(), ANY_PORT, &site.tasks);
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let asking = RemoteArchive::new(endpoint.connect_lazy(), Arc::new(SignalTable::default()));
     let query = crate::storage::BucketsQuery {
