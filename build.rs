@@ -21,10 +21,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             "odograph/v1/alert_service.proto",
             "odograph/journal/v1/journal.proto",
             "odograph/mirror/v1/mirror.proto",
+            "odograph/link/v1/analytics_link.proto",
+            "odograph/link/v1/storage_link.proto",
         ],
         ["proto"],
     )?;
-    // Clients are for tests.
-    tonic_prost_build::configure().btree_map(".").build_transport(false).compile_fds(files)?;
+    tonic_prost_build::configure().btree_map(".").bytes(".odograph.link").build_transport(false).compile_fds(files)?;
     Ok(())
 }

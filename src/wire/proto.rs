@@ -12,6 +12,12 @@ pub mod journal {
     }
 }
 
+pub mod link {
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/odograph.link.v1.rs"));
+    }
+}
+
 pub mod mirror {
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/odograph.mirror.v1.rs"));

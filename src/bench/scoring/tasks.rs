@@ -119,7 +119,14 @@ impl TaskCell<'_> {
             Box::new(move |newest| tally.take(newest))
         };
         let started =
-            lanes::start(LaneStart { blueprint: &blueprint, journal, recovery, publish, slo: Arc::default(), tasks: line })?;
+            lanes::start(LaneStart {
+                blueprint: &blueprint,
+                journal: Arc::new(journal),
+                recovery,
+                publish,
+                slo: Arc::default(),
+                tasks: line,
+            })?;
         Ok((started.inlet, model))
     }
 
