@@ -1,9 +1,16 @@
-//! Builds the line from its end to its source, runs it, and takes it down the other way round: the only file that knows all parts.
+//! Builds the line from its end to its source, runs it, and takes it down the other way round: the only file that knows all roles.
+//!
+//! A process has some of the roles. Where two that speak with each other are in it, a channel joins them; else one end of a link does
+//! (`rpc::link`), and the role's code cannot tell.
 
+mod analytics;
 mod joints;
 mod measures;
 mod models;
+mod peers;
 mod redis_parts;
+mod storage;
+mod upkeep;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -14,44 +21,34 @@ use anyhow::Context;
 use axum::Router;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::alerts::{dispatcher, watcher};
-use crate::analytics::blueprint::{Blueprint, Records};
-use crate::analytics::checks::Checks;
-use crate::analytics::fences::FenceSet;
-use crate::analytics::lanes::{self, LaneStart};
-use crate::analytics::library::find_library;
-use crate::analytics::rules::Rules;
-use crate::clock;
-use crate::configuration::{self, InForce};
-use crate::dashboard::{self, ModelForm};
-use crate::domain::{Assessment, Change, SignalTable};
+use crate::dashboard::{self, Health, ModelForm};
 use crate::fleet::{Fleet, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{FrontDoor, Intake, subscriber, uplink};
-use crate::journal::{Journal, JournalHealth, JournalMonitor, Reader, Recovery};
-use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::rpc;
-use crate::settings::{self, Settings};
+use crate::rpc::archive_link;
+use crate::rpc::link::{control, deliveries, follow};
+use crate::settings::{self, Role, Settings};
 use crate::simulator::roads::Roads;
-use crate::slo::{Promise, Slo};
-use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
-use crate::storage::{self, ArchiveAddress, SharedArchive, SharedStore, VehicleRegister, retention, summaries};
-use crate::tasks::{Stop, Tasks};
-use crate::wire::geojson;
+use crate::storage::SharedArchive;
+use crate::tasks::Tasks;
 
-use joints::{commands_to, fences_of, intake_to, readiness, records_of};
+use analytics::Lanes;
+use joints::{commands_to, fences_of, inlet_of};
+use peers::Peers;
+use storage::Storage;
+
+pub use analytics::blueprint;
 pub use models::{NO_MODEL, shipped_models};
 
-/// Whoever needs the archive for its start and did not reach it tries again after this long.
-const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);
 /// Where the process really listens.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
     pub http: SocketAddr,
-    pub mqtt: SocketAddr,
+    /// `None`: it takes no readings in.
+    pub mqtt: Option<SocketAddr>,
     pub grpc: SocketAddr,
 }
 
@@ -64,87 +61,146 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     crate::metrics::describe();
     let tasks = Tasks::default();
     let table = Arc::new(settings::signal_table(&settings.signals));
-    let (journal, recovery) = open_journal(&settings, &tasks)?;
-    let monitor = journal.monitor();
-    let slo = measures::start_slo(&settings.slo, &monitor, &tasks);
-    let store = storage::open(ArchiveAddress::read(&settings.archive.url, &settings.data)?, Arc::clone(&table)).await?;
-    let archive: SharedArchive = store.clone();
-    let (register, knows_vehicles) = register(&archive, &settings.ingest).await?;
-    let archive_health = start_archive_writer(&journal, &store, &table, &settings, &tasks)?;
-    start_upkeep(&store, settings.ingest.retention.duration(), &tasks);
-    let live = Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles));
-    let open_alerts = Arc::new(OpenAlerts::default());
-    let alert_feed = Arc::new(AlertFeed::new(clock::now().as_micros().unsigned_abs()));
-    let watched = WatchedAlerts {
-        open: Arc::clone(&open_alerts),
-        feed: Arc::clone(&alert_feed),
-        live: Arc::clone(&live),
-        slo: Arc::clone(&slo),
+    let peers = Peers::of(&settings.links)?;
+    let mut storage = if settings.has(Role::Storage) { Some(Storage::open(&settings, &table, &tasks).await?) } else { None };
+    let slo = measures::start_slo(&settings.slo, storage.as_ref().map(|storage| storage.monitor.clone()), &tasks);
+    let archive = match &storage {
+        Some(storage) => Some(Arc::clone(&storage.archive) as SharedArchive),
+        None => peers.archive(&table),
     };
-    let degraded = match settings.live.url.redis() {
-        Some(url) => redis_parts::start(url, &journal, &live, &table, &settings, &tasks).await?,
-        None => Vec::new(),
+    let (register, knows_vehicles) = match &archive {
+        Some(archive) => Some(upkeep::register(archive, &settings.ingest).await?).unzip(),
+        None => (None, None),
     };
-    let changes = journal.reader(watcher::CURSOR)?;
-    let mut blueprint = blueprint(&settings, &table)?;
-    blueprint.records = records_of(&register);
-    let (configuration, revision) = configuration::at_start(&settings, &blueprint.models, &archive).await?;
-    blueprint.checks = Arc::new(configuration.checks(revision)?);
-    let lanes::Started { inlet, open_alerts: left_open } = lanes::start(LaneStart {
-        blueprint: &blueprint,
-        journal,
-        recovery,
-        publish: |lane| {
-            let live = Arc::clone(&live);
-            Box::new(move |newest: &mut Vec<Assessment>| live.update(lane, newest)) as lanes::Publish
-        },
-        slo: Arc::clone(&slo),
-        tasks: &tasks,
-    })?;
-    for alert in &left_open {
-        open_alerts.take(alert);
+    if let (false, Some(register)) = (settings.is_whole(), &register) {
+        upkeep::follow_register(register.clone(), &tasks);
     }
-    watch_alerts(changes, watched, &table, &tasks)?;
-    let commands = commands_to(inlet.clone());
-    let are_files = !settings.fences.files.is_empty();
-    let in_force = InForce::new((configuration, revision), blueprint.models.clone(), archive.clone(), inlet.clone(), are_files);
-    catch_up(knows_vehicles, &register, &in_force, &tasks).await;
-    let intake = intake_to(inlet, &table, &settings.ingest, &register).observed_by(&slo);
-    let intake = Arc::new(intake);
+    let mut degraded = Vec::new();
+    if let Some(storage) = &mut storage {
+        degraded = storage.start(&settings, &table, &tasks).await?;
+    }
+    let shown = match &storage {
+        Some(storage) => Some(storage.shown.clone()),
+        None if settings.has(Role::Dashboard) => Some(storage::empty(&settings, &table)),
+        None => None,
+    };
+    let is_whole = settings.is_whole();
+
+    let mut services = rpc::Services::default();
+    let lanes = match (&archive, &register, settings.has(Role::Analytics)) {
+        (Some(archive), Some(register), true) => {
+            let local = storage.as_mut().map(Storage::hand_over);
+            let lanes = Lanes::start(local, &peers, (archive, register), &table, &settings, &slo, &tasks).await?;
+            upkeep::catch_up(knows_vehicles.unwrap_or(true), register, &lanes.in_force, &tasks).await;
+            Some(lanes)
+        }
+        _ => None,
+    };
+    if let Some(storage) = &mut storage {
+        storage.watch_alerts(&slo, &table, &tasks)?;
+        if lanes.is_none() {
+            services.storage_link = Some(storage.link(&settings, &table, &tasks)?);
+        }
+        if !is_whole {
+            services.archive_link =
+                Some(archive_link::service(Arc::clone(&storage.archive) as SharedArchive, Arc::clone(&table)));
+        }
+    }
+    if let Some(lanes) = &lanes
+        && !is_whole
+    {
+        services.analytics_link = Some(lanes.link(&table, &tasks));
+    }
+    let inlet = match &lanes {
+        Some(lanes) => Some(inlet_of(lanes.inlet.clone())),
+        None if settings.has(Role::Ingest) || settings.has(Role::Dashboard) => {
+            peers.analytics.as_ref().map(|peer| deliveries::inlet_to(peer, &table, &tasks))
+        }
+        None => None,
+    };
+    let intake = inlet.map(|inlet| {
+        let intake = Intake::new(inlet, Arc::clone(&table), &settings.ingest).observed_by(&slo);
+        let allowed = register.clone().filter(|_| settings.ingest.only_registered);
+        Arc::new(allowed.into_iter().fold(intake, Intake::only_from))
+    });
+    let commands = match &lanes {
+        Some(lanes) => commands_to(lanes.inlet.clone()),
+        None => peers.analytics.as_ref().map_or_else(joints::no_commands, control::commands_to),
+    };
+    let fleet = match (&shown, &archive, &register) {
+        (Some(shown), Some(archive), Some(register)) => Some(Fleet::new(FleetParts {
+            live: Arc::clone(&shown.live),
+            open_alerts: Arc::clone(&shown.open_alerts),
+            alert_feed: Arc::clone(&shown.feed),
+            commands,
+            archive: Arc::clone(archive),
+            register: register.clone(),
+            table: Arc::clone(&table),
+            settings: settings.fleet,
+        })),
+        _ => None,
+    };
+    if let (Some(fleet), true) = (&fleet, storage.is_some()) {
+        upkeep::recall(fleet.clone(), &tasks);
+    }
+    if let (None, Some(shown), Some(peer)) = (&storage, &shown, &peers.storage) {
+        follow::start(peer, shown.clone(), &tasks);
+    }
 
     let (listener, http) = listen(settings.http.address)?;
-    let fleet = Fleet::new(FleetParts {
-        live,
-        open_alerts,
-        alert_feed,
-        commands,
-        archive: archive.clone(),
-        register,
-        table,
-        settings: settings.fleet,
-    });
-    recall(fleet.clone(), &tasks);
-    let ways_in = uplink::router(Arc::clone(&intake), settings.mqtt.ack_timeout.duration(), &tasks);
-    let grpc = serve_grpc(&settings, &fleet, &intake, &monitor, &tasks).await?;
-    let describe = |model| ModelForm::new(model, &blueprint.table, &settings.analytics.alert);
-    let dashboard = dashboard::Parts {
-        fleet,
-        replay: QuarantineReplay::new(Arc::clone(&intake), archive.clone()),
-        fences: fences_of(in_force),
-        models: blueprint.models.iter().map(describe).collect::<Result<_, _>>()?,
-        map: dashboard::Map::new(&settings.page, roads.as_ref())?,
+    let takes_readings = intake.clone().filter(|_| settings.has(Role::Ingest));
+    let ack_timeout = settings.mqtt.ack_timeout.duration();
+    let ways_in = takes_readings.as_ref().map(|intake| uplink::router(Arc::clone(intake), ack_timeout, &tasks));
+    let readiness = joints::Readiness {
+        journal: storage.as_ref().map(|storage| (storage.monitor.clone(), storage.archive_health.clone())),
+        peers: peers.all(),
+    };
+    services.telemetry = rpc::TelemetryParts { fleet: fleet.clone(), intake: takes_readings.clone(), ack_timeout };
+    services.alerts = fleet.clone().filter(|_| settings.has(Role::Dashboard));
+    let takes_readings_now = readiness.clone();
+    let grpc = settings.grpc.address;
+    let grpc = rpc::start(grpc, services, move || takes_readings_now.is_durable(), &tasks)
+        .await
+        .with_context(|| format!("cannot listen for gRPC on {grpc}; choose another with --grpc"))?;
+    let health = Health {
         address: http,
-        tasks: tasks.clone(),
-        ready: readiness(monitor, archive_health),
+        ready: Box::new(move || readiness.reasons()),
         degraded: Box::new(move || degraded.iter().filter_map(redis_parts::RedisPart::problem).collect()),
         metrics: measures::renderer(&recorder, &slo),
         slo,
     };
-    drop(roads);
-    serve(listener, dashboard::router(dashboard, ways_in), &tasks);
-    subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
-    let door = FrontDoor::open(&settings.mqtt, intake, &tasks)?;
-    let addresses = Addresses { http, mqtt: door.address(), grpc };
+    let router = match (fleet, &archive, &intake) {
+        (Some(fleet), Some(archive), Some(intake)) if settings.has(Role::Dashboard) => {
+            let models = match &lanes {
+                Some(lanes) => lanes.models.clone(),
+                None => models::of(&settings.analytics)?,
+            };
+            let describe = |model| ModelForm::new(model, &table, &settings.analytics.alert);
+            let parts = dashboard::Parts {
+                fleet,
+                replay: QuarantineReplay::new(Arc::clone(intake), Arc::clone(archive)),
+                fences: match (&lanes, &peers.analytics) {
+                    (Some(lanes), _) => fences_of(lanes.in_force.clone()),
+                    (None, Some(peer)) => control::fences_of(peer),
+                    (None, None) => anyhow::bail!("the dashboard has no lanes and no link to any"),
+                },
+                models: models.iter().map(describe).collect::<Result<_, _>>()?,
+                map: dashboard::Map::new(&settings.page, roads.as_ref())?,
+                tasks: tasks.clone(),
+            };
+            dashboard::router(health, parts, ways_in)
+        }
+        _ => dashboard::health_router(health, ways_in),
+    };
+    drop((roads, lanes, shown));
+    serve(listener, router, &tasks);
+    let mut mqtt = None;
+    if let Some(intake) = takes_readings {
+        subscriber::start(&settings.broker, Arc::clone(&intake), &tasks)?;
+        mqtt = Some(FrontDoor::open(&settings.mqtt, intake, &tasks)?.address());
+    }
+    drop(intake);
+    let addresses = Addresses { http, mqtt, grpc };
     measures::upkeep(recorder, &tasks);
     // Before anybody knows that it runs: a signal that nobody waits for kills the process.
     let told_to_stop = told_to_stop()?;
@@ -158,171 +214,11 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
     tracing::info!("stopping: what was acknowledged is being stored");
     tasks.request_stop();
     tasks.finished().await?;
-    store.close().await;
+    if let Some(storage) = storage {
+        storage.archive.close().await;
+    }
     tracing::info!("stopped");
     Ok(())
-}
-
-async fn serve_grpc(
-    settings: &Settings,
-    fleet: &Fleet,
-    intake: &Arc<Intake>,
-    monitor: &JournalMonitor,
-    tasks: &Tasks,
-) -> anyhow::Result<SocketAddr> {
-    let monitor = monitor.clone();
-    let parts = rpc::Parts {
-        fleet: fleet.clone(),
-        intake: Arc::clone(intake),
-        ack_timeout: settings.mqtt.ack_timeout.duration(),
-        is_ready: Box::new(move || monitor.health() == JournalHealth::Ok),
-        tasks: tasks.clone(),
-    };
-    let address = settings.grpc.address;
-    let bound = rpc::start(address, parts).await;
-    bound.with_context(|| format!("cannot listen for gRPC on {address}; choose another with --grpc"))
-}
-
-fn open_journal(settings: &Settings, tasks: &Tasks) -> anyhow::Result<(Journal, Recovery)> {
-    let folder = settings.data.join("journal");
-    std::fs::create_dir_all(&settings.data)
-        .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
-    if settings.live.url.redis().is_none() {
-        dispatcher::forget(&folder).context("cannot remove the cursor of the alert queue")?;
-    }
-    Ok(tokio::task::block_in_place(|| Journal::open(&folder, &settings.journal, tasks))?)
-}
-
-/// And whether it is filled: with the archive away it can do without, unless only those in it may send.
-async fn register(archive: &SharedArchive, settings: &settings::Ingest) -> anyhow::Result<(VehicleRegister, bool)> {
-    let register = VehicleRegister::empty(archive.clone());
-    match register.load().await {
-        Ok(()) => Ok((register, true)),
-        Err(error) if error.is_away() && !settings.only_registered => Ok((register, false)),
-        Err(error) => Err(error).context("the registered vehicles are not known"),
-    }
-}
-
-fn start_upkeep(archive: &SharedStore, keep: Duration, tasks: &Tasks) {
-    let (forgetting, summing) =
-        (retention::run(archive.clone(), keep, tasks.stop()), summaries::run(archive.clone(), tasks.stop()));
-    tasks.spawn("upkeep", async {
-        tokio::join!(forgetting, summing);
-        Ok(())
-    });
-}
-
-fn recall(fleet: Fleet, tasks: &Tasks) {
-    let mut stop = tasks.stop();
-    tasks.spawn("recall", async move {
-        while let Err(error) = fleet.recall().await {
-            tracing::warn!(%error, "vehicles that are silent since the start are not on the map yet; will try again");
-            if !has_waited(&mut stop).await {
-                break;
-            }
-        }
-        Ok(())
-    });
-}
-
-/// Where this process started without the archive, and without knowing what it had.
-async fn catch_up(knows_vehicles: bool, register: &VehicleRegister, in_force: &InForce, tasks: &Tasks) {
-    if knows_vehicles && in_force.is_kept().await {
-        return;
-    }
-    let (register, in_force, mut stop) = (register.clone(), in_force.clone(), tasks.stop());
-    tracing::warn!("started without the archive: no vehicle's record is known, and alerts cannot be explained until it answers");
-    tasks.spawn("catch up", async move {
-        while has_waited(&mut stop).await {
-            let caught_up = async {
-                register.load().await?;
-                in_force.catch_up().await
-            };
-            match caught_up.await {
-                Ok(()) => {
-                    tracing::info!("the archive answers: vehicles' records and the configuration are as it has them");
-                    break;
-                }
-                Err(error) => tracing::debug!(error = %format!("{error:#}"), "the archive does not answer yet"),
-            }
-        }
-        Ok(())
-    });
-}
-
-/// For another try; `false`: it is time to stop.
-async fn has_waited(stop: &mut Stop) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(ARCHIVE_AGAIN) => true,
-        () = stop.requested() => false,
-    }
-}
-
-fn start_archive_writer(
-    journal: &Journal,
-    archive: &SharedStore,
-    table: &Arc<SignalTable>,
-    settings: &Settings,
-    tasks: &Tasks,
-) -> anyhow::Result<ArchiveHealth> {
-    let health = ArchiveHealth::default();
-    let writer = ArchiveWriter {
-        reader: journal.reader(archive_writer::CURSOR)?,
-        durable: journal.durable(),
-        archive: archive.clone(),
-        table: Arc::clone(table),
-        settings: settings.archive.clone(),
-        health: health.clone(),
-        runtime: Handle::current(),
-    };
-    tasks.spawn_thread("archive writer", move || {
-        writer.run();
-        Ok(())
-    })?;
-    Ok(health)
-}
-
-/// Who hears of an alert, in this order: a follower who hears of a change finds it in the open alerts.
-struct WatchedAlerts {
-    open: Arc<OpenAlerts>,
-    live: Arc<LiveState>,
-    feed: Arc<AlertFeed>,
-    slo: Arc<Slo>,
-}
-
-/// Open alerts follow the journal, so that nobody sees one that a power cut could take back.
-fn watch_alerts(changes: Reader, watched: WatchedAlerts, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<()> {
-    let (table, began) = (Arc::clone(table), clock::now());
-    tasks.spawn_thread("alert watcher", move || {
-        watcher::run(changes, &table, |event| {
-            watched.open.apply(&event);
-            watched.live.touch(&event.alert.vehicle_id);
-            // What the last run left is met again, and was perhaps shown then.
-            let opened_at = (event.change == Change::Opened && event.at >= began).then_some(event.at);
-            watched.feed.publish(event);
-            if let Some(opened_at) = opened_at {
-                watched.slo.took(Promise::Alerted, clock::now().since(opened_at), 1);
-            }
-        });
-        Ok(())
-    })?;
-    Ok(())
-}
-
-/// What lanes are made of, less what only a running process knows.
-pub fn blueprint(settings: &Settings, table: &Arc<SignalTable>) -> anyhow::Result<Blueprint> {
-    Ok(Blueprint {
-        settings: settings.analytics.clone(),
-        table: Arc::clone(table),
-        models: models::of(&settings.analytics)?,
-        checks: Arc::new(Checks {
-            revision: 0,
-            rules: Rules::new(&settings.rules)?,
-            fences: Arc::new(FenceSet::compile(geojson::read_files(&settings.fences.files)?)),
-        }),
-        records: Records::default(),
-        library: find_library(&settings.analytics.onnxruntime),
-    })
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
@@ -344,9 +240,14 @@ fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
 fn announce(addresses: Addresses) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     let Addresses { http, mqtt, grpc } = addresses;
-    writeln!(stdout, "{}", json!({"ready": true, "http": http.to_string(), "mqtt": mqtt.to_string(), "grpc": grpc.to_string()}))?;
+    let mut line = json!({"ready": true, "http": http.to_string(), "grpc": grpc.to_string()});
+    if let Some(mqtt) = mqtt {
+        line["mqtt"] = mqtt.to_string().into();
+    }
+    writeln!(stdout, "{line}")?;
     stdout.flush()?;
-    tracing::info!(%http, %mqtt, %grpc, "ready; no account exists, so the API is open to this machine");
+    let mqtt = mqtt.map(|mqtt| tracing::field::display(mqtt));
+    tracing::info!(%http, mqtt, %grpc, "ready; no account exists, so the API is open to this machine");
     Ok(())
 }
 
@@ -359,3 +260,6 @@ fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
         }
     })
 }
+
+/// Whoever needs the archive for its start and did not reach it tries again after this long.
+const ARCHIVE_AGAIN: Duration = Duration::from_secs(5);

@@ -28,7 +28,7 @@ use crate::wire::record::{Assessed, RecordEncoder};
 
 pub use alerts::Obeyed;
 pub use counters::LaneCounters;
-pub use saved::{CHECKPOINT_GROUPS_MAX, RestoreError};
+pub use saved::{CHECKPOINT_GROUPS_MAX, RestoreError, Shown, shown};
 
 /// What a lane needs from outside.
 #[derive(Debug)]
@@ -329,6 +329,8 @@ impl Lane {
         let owned = &mut self.vehicles[vehicle as usize];
         if !owned.has_changed {
             owned.has_changed = true;
+            // A checkpoint says of each slot in it how far its states have come.
+            self.slots[usize::from(slot.number())].has_changed = true;
             let groups = self.changed.len();
             self.changed[group_of(slot, groups)].push(vehicle);
         }

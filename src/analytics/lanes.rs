@@ -14,7 +14,7 @@ use super::checks::Checks;
 use super::lane::{Lane, Obeyed, RestoreError};
 use super::overload::{Overload, Shed};
 use crate::domain::{Alert, Assessment, Command, Delivery, SLOTS, Slot, Timestamp};
-use crate::journal::{Batch, Journal, JournalClosed, Recovery};
+use crate::journal::{Batch, JournalClosed, Outlet, Recovery};
 use crate::settings;
 use crate::slo::{Promise, Slo};
 use crate::tasks::Tasks;
@@ -36,7 +36,7 @@ pub type Publish = Box<dyn FnMut(&mut Vec<Assessment>) + Send>;
 /// What lanes are made of, and what they work with.
 pub struct LaneStart<'a, P> {
     pub blueprint: &'a Blueprint,
-    pub journal: Journal,
+    pub journal: Arc<dyn Outlet>,
     pub recovery: Recovery,
     /// One per lane, by its number.
     pub publish: P,
@@ -179,7 +179,7 @@ pub fn start<P: Fn(usize) -> Publish>(start: LaneStart<'_, P>) -> Result<Started
             publish,
             slo: Arc::clone(&start.slo),
             arrived: Vec::new(),
-            journal: start.journal.clone(),
+            journal: Arc::clone(&start.journal),
             batch_max: settings.batch_max,
             hold: Hold::new(settings.reorder_hold.duration()),
             overload: Overload::new(settings.shed_after.duration()),
@@ -279,7 +279,7 @@ struct LaneThread {
     slo: Arc<Slo>,
     /// When the readings of each delivery of a batch came.
     arrived: Vec<(Timestamp, u32)>,
-    journal: Journal,
+    journal: Arc<dyn Outlet>,
     batch_max: usize,
     hold: Hold,
     overload: Overload,

@@ -5,21 +5,20 @@ use std::sync::Arc;
 use crate::analytics::blueprint::Records;
 use crate::analytics::lanes::{LaneInlet, TryDeliverError};
 use crate::configuration::InForce;
-use crate::dashboard::{self, Reason};
-use crate::domain::SignalTable;
-use crate::fleet::{CommandFailed, Commands};
-use crate::ingest::{Inlet, Intake, NotPromised};
+use crate::dashboard::Reason;
+use crate::fleet::{CommandFailed, Commands, Fences};
+use crate::ingest::{Inlet, NotPromised};
 use crate::journal::{JournalHealth, JournalMonitor};
-use crate::settings;
+use crate::rpc::link::Peer;
 use crate::storage::VehicleRegister;
 use crate::storage::archive_writer::ArchiveHealth;
 
-pub(super) fn fences_of(in_force: InForce) -> dashboard::Fences {
+pub(super) fn fences_of(in_force: InForce) -> Fences {
     let asked = in_force.clone();
-    dashboard::Fences {
+    Fences {
         get: Arc::new(move || {
             let asked = asked.clone();
-            Box::pin(async move { asked.fences().await })
+            Box::pin(async move { Ok(asked.fences().await) })
         }),
         put: Arc::new(move |text| {
             let in_force = in_force.clone();
@@ -45,17 +44,12 @@ pub(super) fn commands_to(lanes: LaneInlet) -> Commands {
     })
 }
 
-pub(super) fn intake_to(
-    lanes: LaneInlet,
-    table: &Arc<SignalTable>,
-    settings: &settings::Ingest,
-    register: &VehicleRegister,
-) -> Intake {
-    let intake = Intake::new(inlet_of(lanes), Arc::clone(table), settings);
-    if settings.only_registered { intake.only_from(register.clone()) } else { intake }
+/// Of a process that people do not reach.
+pub(super) fn no_commands() -> Commands {
+    Commands::new(|_| std::future::ready(Err(CommandFailed::Away("this process has no lanes and no link to any".to_owned()))))
 }
 
-fn inlet_of(lanes: LaneInlet) -> Inlet {
+pub(super) fn inlet_of(lanes: LaneInlet) -> Inlet {
     let waiting = lanes.clone();
     Inlet::new(
         move |delivery| {
@@ -71,17 +65,34 @@ fn inlet_of(lanes: LaneInlet) -> Inlet {
     )
 }
 
-pub(super) fn readiness(journal: JournalMonitor, archive: ArchiveHealth) -> Box<dyn Fn() -> Vec<Reason> + Send + Sync> {
-    Box::new(move || {
+/// Whether this process does what it is for.
+#[derive(Clone)]
+pub(super) struct Readiness {
+    pub journal: Option<(JournalMonitor, ArchiveHealth)>,
+    pub peers: Vec<Peer>,
+}
+
+impl Readiness {
+    /// What comes can be made durable.
+    pub fn is_durable(&self) -> bool {
+        let is_ok = self.journal.as_ref().is_none_or(|(journal, _)| journal.health() == JournalHealth::Ok);
+        is_ok && self.peers.iter().all(|peer| peer.problem().is_none())
+    }
+
+    pub fn reasons(&self) -> Vec<Reason> {
         let mut reasons = Vec::new();
-        match journal.health() {
-            JournalHealth::Ok => {}
-            health => reasons
-                .push(Reason { part: "journal", problem: format!("{health}: nothing is acknowledged until there is room") }),
+        if let Some((journal, archive)) = &self.journal {
+            match journal.health() {
+                JournalHealth::Ok => {}
+                health => reasons
+                    .push(Reason { part: "journal", problem: format!("{health}: nothing is acknowledged until there is room") }),
+            }
+            if let Some(problem) = archive.problem() {
+                reasons.push(Reason { part: "archive", problem: format!("{problem}: the journal keeps what comes") });
+            }
         }
-        if let Some(problem) = archive.problem() {
-            reasons.push(Reason { part: "archive", problem: format!("{problem}: the journal keeps what comes") });
-        }
+        let away = |peer: &Peer| Some(Reason { part: peer.name, problem: peer.problem()? });
+        reasons.extend(self.peers.iter().filter_map(away));
         reasons
-    })
+    }
 }

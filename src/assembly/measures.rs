@@ -38,9 +38,8 @@ pub(super) fn install_recorder(slo: &settings::Slo) -> Result<PrometheusHandle, 
 }
 
 /// Counts from now on.
-pub(super) fn start_slo(settings: &settings::Slo, journal: &JournalMonitor, tasks: &Tasks) -> Arc<Slo> {
-    let journal = journal.clone();
-    let slo = Arc::new(Slo::new(settings, move || journal.damage()));
+pub(super) fn start_slo(settings: &settings::Slo, journal: Option<JournalMonitor>, tasks: &Tasks) -> Arc<Slo> {
+    let slo = Arc::new(Slo::new(settings, move || journal.as_ref().map_or(0, JournalMonitor::damage)));
     let (counting, mut stop) = (Arc::clone(&slo), tasks.stop());
     tasks.spawn("objectives", async move {
         let mut minute = interval_at(Instant::now() + slo::MINUTE, slo::MINUTE);

@@ -35,7 +35,8 @@ pub enum ServiceError {
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct Ready {
     http: SocketAddr,
-    mqtt: SocketAddr,
+    /// `None`: it takes no readings in.
+    mqtt: Option<SocketAddr>,
     grpc: SocketAddr,
 }
 
@@ -65,7 +66,7 @@ impl Service {
             .map_err(failed)?;
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let unknown = ([0; 4], 0).into();
-        let ready = Ready { http: unknown, mqtt: unknown, grpc: unknown };
+        let ready = Ready { http: unknown, mqtt: None, grpc: unknown };
         let mut service = Self { child, ready, messages: messages.to_owned() };
         service.ready = service.wait_until_ready(stdout)?;
         Ok(service)
@@ -104,9 +105,11 @@ impl Service {
         self.ready.http
     }
 
+    /// # Panics
+    /// Where the service has not the role ingest.
     #[must_use]
     pub fn mqtt(&self) -> SocketAddr {
-        self.ready.mqtt
+        self.ready.mqtt.expect("it takes readings in")
     }
 
     #[must_use]

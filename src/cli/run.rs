@@ -1,17 +1,18 @@
 //! `odograph run`: settings, runtime, logging, and hand over to the assembly.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::info;
 
-use super::Failure;
 use super::simulate::raise_open_files;
+use super::{Exit, Failure};
 #[cfg(debug_assertions)]
 use crate::crash_point::{self, CrashPoint};
 use crate::domain::{SignalTable, Timestamp};
-use crate::settings::{Settings, Sources, signal_table};
+use crate::settings::{Role, Settings, Sources, signal_table};
 use crate::simulator::faults::Fault;
 use crate::simulator::fleet::{Fleet, Options};
 use crate::simulator::illness::{Plan, RandomFaults};
@@ -41,6 +42,10 @@ pub struct RunArguments {
     /// Address of the gRPC services; port 0 picks a free one [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDR")]
     grpc: Option<String>,
+    /// What this process does, some of ingest,analytics,storage,dashboard; where it has not all of them, [links] in the settings say where the
+    /// others are [default: all]
+    #[arg(long, value_name = "LIST")]
+    roles: Option<String>,
     /// Drive N simulated vehicles into this process, over its own endpoint
     #[arg(long, value_name = "N")]
     simulate: Option<u32>,
@@ -55,6 +60,7 @@ impl RunArguments {
         let flag = |key, name, value: &Option<String>| value.clone().map(|value| (key, name, value));
         let flags = [
             flag("data", "--data", &self.data),
+            flag("roles", "--roles", &self.roles),
             flag("http.address", "--http", &self.http),
             flag("mqtt.address", "--mqtt", &self.mqtt),
             flag("grpc.address", "--grpc", &self.grpc),
@@ -70,16 +76,20 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     if let Some((point, times)) = arguments.crash_at {
         crash_point::arm(point, times);
     }
-    let settings = arguments.settings()?;
+    let mut settings = arguments.settings()?;
+    if arguments.simulate.is_some() && !settings.has(Role::Ingest) {
+        let message = "--simulate drives vehicles into the endpoint of this process, which has not the role ingest".to_owned();
+        return Err(Failure { exit: Exit::Usage, message }.into());
+    }
     logging::start(&settings.log)?;
-    allow_connections(settings.mqtt.max_connections, arguments.simulate.unwrap_or_default());
+    settings.mqtt.max_connections = allowed_connections(settings.mqtt.max_connections, arguments.simulate.unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let table = Arc::new(signal_table(&settings.signals));
     let simulated = arguments.simulate;
     let roads = simulated.map(|_| Roads::new(SEED));
     runtime.block_on(assembly::run(settings, roads, |addresses, tasks| {
-        if let Some(vehicles) = simulated {
-            simulate(vehicles, addresses, table, tasks);
+        if let (Some(vehicles), Some(mqtt)) = (simulated, addresses.mqtt) {
+            simulate(vehicles, mqtt, table, tasks);
         }
     }))
 }
@@ -90,33 +100,43 @@ fn parse_crash(text: &str) -> Result<(CrashPoint, u32), String> {
     Ok((clap::ValueEnum::from_str(point, false)?, times.parse().map_err(|error| format!("{error}"))?))
 }
 
-/// One open file per vehicle, as many as the system admits; a simulated one needs another for its own end.
-fn allow_connections(max_connections: usize, simulated: u32) {
+/// One open file per vehicle, as many as the system admits; a simulated one needs another for its own end. Returns how many vehicles that is:
+/// one more would take a file from the journal.
+fn allowed_connections(max_connections: usize, simulated: u32) -> usize {
     let wanted = files_wanted(max_connections) + u64::from(simulated);
     let possible = raise_open_files(wanted);
-    if possible < wanted {
+    let allowed = within_limit(max_connections, possible.saturating_sub(simulated.into()));
+    if allowed < max_connections {
         info!(
             open_files = possible,
-            max_connections, "the hard limit of open files (ulimit -Hn) admits fewer vehicles than settings do"
+            max_connections, allowed, "the hard limit of open files (ulimit -Hn) admits fewer vehicles than settings do"
         );
     }
+    allowed
 }
+
+/// At least one vehicle may come.
+fn within_limit(max_connections: usize, open_files: u64) -> usize {
+    let left = open_files.saturating_sub(OTHER_FILES).max(1);
+    usize::try_from(left).unwrap_or(usize::MAX).min(max_connections)
+}
+
+const OTHER_FILES: u64 = 1_000;
 
 /// One for each vehicle, and those of journal, archive, HTTP and the rest.
 pub(super) const fn files_wanted(max_connections: usize) -> u64 {
-    const OTHER_FILES: u64 = 1_000;
     max_connections as u64 + OTHER_FILES
 }
 
 /// The fleet reports every few seconds, so that a page shows it driving soon; what goes wrong in the first minute is planned.
-fn simulate(vehicles: u32, addresses: assembly::Addresses, table: Arc<SignalTable>, tasks: &Tasks) {
+fn simulate(vehicles: u32, mqtt: SocketAddr, table: Arc<SignalTable>, tasks: &Tasks) {
     const EVERY: Duration = Duration::from_secs(5);
     const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_secs(2);
     let start = clock::now();
     let options =
         Options { vehicles, seed: SEED, start, every: EVERY, faults: RandomFaults::all(), plans: plans(vehicles, start) };
     let send = SendOptions {
-        url: MqttUrl { host: addresses.mqtt.ip().to_string(), port: addresses.mqtt.port(), login: None },
+        url: MqttUrl { host: mqtt.ip().to_string(), port: mqtt.port(), login: None },
         format: Format::Json,
         length: None,
         last_acknowledgements: LAST_ACKNOWLEDGEMENTS,
@@ -140,4 +160,16 @@ fn plans(vehicles: u32, start: Timestamp) -> Vec<Plan> {
         sudden: true,
     };
     (0..8).zip((0..vehicles).step_by(7)).map(each).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vehicles_leave_the_files_that_journal_and_archive_need() {
+        assert_eq!(within_limit(50_000, 1 << 20), 50_000);
+        assert_eq!(within_limit(50_000, 20_000), 19_000);
+        assert_eq!(within_limit(50_000, 500), 1);
+    }
 }

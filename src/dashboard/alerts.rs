@@ -208,6 +208,7 @@ impl From<CommandFailed> for Problem {
         match error {
             CommandFailed::Refused(refused) => Self::new(StatusCode::CONFLICT, "command_refused", refused.to_string()),
             CommandFailed::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()),
+            CommandFailed::Away(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "analytics_unavailable", error.to_string()),
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::response::{Html, IntoResponse, Response};
 use flate2::read::GzDecoder;
 use rust_embed::{Embed, EmbeddedFile};
 
-use super::Shared;
+use super::Map;
 use super::problem::Problem;
 
 /// Text is kept compressed only, as `NAME.gz`: half of the size of the binary's page, and most of what a slow link would carry.
@@ -31,12 +31,12 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
     <p>The API answers all the same: <a href=\"/api/v1/vehicles\">/api/v1/vehicles</a>, <a href=\"/api/v1/alerts\">/api/v1/alerts</a>, \
     <a href=\"/health/ready\">/health/ready</a>, <a href=\"/metrics\">/metrics</a>.</p></html>";
 
-pub async fn index(State(parts): State<Shared>, headers: HeaderMap) -> Response {
+pub async fn index(State(map): State<Map>, headers: HeaderMap) -> Response {
     let mut response = match file(INDEX, &headers) {
         Some(response) => response,
         None => Html(NOT_BUILT).into_response(),
     };
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, parts.map.content_security_policy());
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, map.content_security_policy());
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }

@@ -1,9 +1,5 @@
 //! Fences as GeoJSON: all out, and all in. What they do: `analytics::fences`.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -16,27 +12,7 @@ use utoipa_axum::routes;
 
 use super::parameters::Parameters;
 use super::problem::Problem;
-
-type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// How fences are asked for and replaced.
-#[derive(Clone)]
-pub struct Fences {
-    /// GeoJSON.
-    pub get: Arc<dyn Fn() -> Later<String> + Send + Sync>,
-    /// Answers with the revision of the configuration that has them.
-    pub put: Arc<dyn Fn(String) -> Later<Result<u64, FencesRefused>> + Send + Sync>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum FencesRefused {
-    #[error("the settings name files with fences (`fences.files`); change those and start again")]
-    Files,
-    #[error("{0}")]
-    Mistakes(String),
-    #[error("the fences could not be kept, so the old ones stay in force: {0}")]
-    NotKept(String),
-}
+use crate::fleet::{Fences, FencesRefused};
 
 /// Fences are in force.
 #[derive(Serialize, ToSchema)]
@@ -54,7 +30,7 @@ pub fn router(fences: Fences) -> OpenApiRouter {
 #[utoipa::path(get, path = "/fences", operation_id = "fences", responses((status = OK, body = Object, content_type = "application/geo+json")))]
 async fn all(State(fences): State<Fences>, parameters: Parameters) -> Result<Response, Problem> {
     parameters.only(&[])?;
-    Ok(([(header::CONTENT_TYPE, "application/geo+json")], (fences.get)().await).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/geo+json")], (fences.get)().await?).into_response())
 }
 
 /// Replaces all fences.
@@ -76,6 +52,7 @@ impl From<FencesRefused> for Problem {
             FencesRefused::Files => (StatusCode::CONFLICT, "fences_are_files"),
             FencesRefused::Mistakes(_) => (StatusCode::BAD_REQUEST, "bad_fences"),
             FencesRefused::NotKept(_) => (StatusCode::SERVICE_UNAVAILABLE, "archive_unavailable"),
+            FencesRefused::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "analytics_unavailable"),
         };
         Self::new(status, code, refused.to_string())
     }

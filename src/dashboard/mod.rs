@@ -41,13 +41,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use self::fences::{Fences, FencesRefused};
 pub use self::map::Map;
 pub use self::models::{ModelForm, ModelFormError};
 pub use self::tiles::TilesError;
 
 use self::problem::Problem;
-use crate::fleet::Fleet;
+use crate::fleet::{Fences, Fleet};
 use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::slo::Slo;
 use crate::tasks::Tasks;
@@ -58,7 +57,17 @@ const LARGEST_BODY_BYTES: usize = 2 << 20;
 /// Requests beyond this are refused with 503: a flood of questions must not cost ingestion its memory.
 const MOST_REQUESTS: usize = 256;
 
-/// What the routes need. `ready` gives the reasons why not; none: ready.
+/// What every process answers, whatever its roles. `ready` gives the reasons why not; none: ready.
+pub struct Health {
+    pub address: SocketAddr,
+    pub ready: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
+    /// What does not work although the process is ready.
+    pub degraded: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    pub slo: Arc<Slo>,
+}
+
+/// What the page and the API need besides.
 pub struct Parts {
     pub fleet: Fleet,
     pub replay: QuarantineReplay,
@@ -66,14 +75,8 @@ pub struct Parts {
     /// Those that score here.
     pub models: Vec<ModelForm>,
     pub map: Map,
-    pub slo: Arc<Slo>,
-    pub address: SocketAddr,
     /// Open sockets are among them.
     pub tasks: Tasks,
-    pub ready: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
-    /// What does not work although the process is ready.
-    pub degraded: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
-    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 /// Why the process is not ready, or less than whole.
@@ -98,7 +101,7 @@ struct Ready {
     degraded: Vec<Reason>,
 }
 
-type Shared = Arc<Parts>;
+type Shared = Arc<Health>;
 
 /// What the system keeps for a client that does not read; it doubles what it is told. Left to itself it would keep 4 MB for each.
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
@@ -119,16 +122,31 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// All routes of the process, those of the API described by `/api/openapi.json`. `uplink`: the ways in over HTTP, which bound themselves.
-pub fn router(parts: Parts, uplink: OpenApiRouter) -> Router {
-    let guard = guard::Guard::new(parts.address);
+pub fn router(health: Health, parts: Parts, uplink: Option<OpenApiRouter>) -> Router {
+    let (slo, map) = (Arc::clone(&health.slo), parts.map.clone());
+    guarded(health, uplink, |answers| answers.nest("/api/v1", below_api(parts, slo)), page(map))
+}
+
+/// Those of a process that shows nothing: health, metrics, objectives, and its ways in.
+pub fn health_router(health: Health, uplink: Option<OpenApiRouter>) -> Router {
+    let slo = Arc::clone(&health.slo);
+    guarded(health, uplink, |answers| answers.nest("/api/v1", slo::router(slo)), Router::new())
+}
+
+fn guarded(
+    health: Health,
+    uplink: Option<OpenApiRouter>,
+    with_api: impl FnOnce(OpenApiRouter) -> OpenApiRouter,
+    page: Router,
+) -> Router {
+    let guard = guard::Guard::new(health.address);
     let questions = Arc::new(Semaphore::new(MOST_REQUESTS));
-    let shared: Shared = Arc::new(parts);
-    let (answers, mut description) = described(&shared).split_for_parts();
-    let (ways_in, their_description) = uplink.split_for_parts();
+    let (answers, mut description) = with_api(for_machines(Arc::new(health))).split_for_parts();
+    let (ways_in, their_description) = uplink.unwrap_or_default().split_for_parts();
     description.merge(their_description);
     answers
         .route("/api/openapi.json", get(openapi::show).with_state(openapi::document(description)))
-        .merge(page(shared))
+        .merge(page)
         .fallback(async || Problem::not_found("no such address; the API is below /api/v1"))
         .method_not_allowed_fallback(async |method: Method| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("this address does not take {method}"))
@@ -139,30 +157,29 @@ pub fn router(parts: Parts, uplink: OpenApiRouter) -> Router {
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
 }
 
-/// What programs ask: no route without its description.
-fn described(shared: &Shared) -> OpenApiRouter {
-    let (fleet, replay) = (shared.fleet.clone(), shared.replay.clone());
-    let below_api = api::router(fleet.clone(), replay)
-        .merge(fences::router(shared.fences.clone()))
-        .merge(map::router(shared.map.clone()))
-        .merge(models::router(shared.models.clone()))
-        .merge(slo::router(Arc::clone(&shared.slo)))
-        .merge(live_channel::router(fleet, shared.tasks.clone()));
-    OpenApiRouter::default()
-        .routes(routes!(live))
-        .routes(routes!(ready))
-        .routes(routes!(metrics))
-        .with_state(Arc::clone(shared))
-        .nest("/api/v1", below_api)
+/// What programs ask of any process.
+fn for_machines(shared: Shared) -> OpenApiRouter {
+    OpenApiRouter::default().routes(routes!(live)).routes(routes!(ready)).routes(routes!(metrics)).with_state(shared)
+}
+
+/// What programs ask about the fleet: no route without its description.
+fn below_api(parts: Parts, slo: Arc<Slo>) -> OpenApiRouter {
+    let Parts { fleet, replay, fences, models, map, tasks } = parts;
+    api::router(fleet.clone(), replay)
+        .merge(fences::router(fences))
+        .merge(map::router(map))
+        .merge(models::router(models))
+        .merge(slo::router(slo))
+        .merge(live_channel::router(fleet, tasks))
 }
 
 /// What browsers ask.
-fn page(shared: Shared) -> Router {
+fn page(map: Map) -> Router {
     Router::new()
         .route("/", get(assets::index))
         .route("/assets/{*path}", get(assets::asset))
         .route("/icon.svg", get(assets::asset))
-        .with_state(shared)
+        .with_state(map)
 }
 
 /// Whether the process lives.
@@ -176,14 +193,14 @@ async fn live() -> Json<Live> {
     (status = OK, body = Ready),
     (status = SERVICE_UNAVAILABLE, description = "Not ready", body = Ready),
 ))]
-async fn ready(State(parts): State<Shared>) -> Response {
-    let reasons = (parts.ready)();
+async fn ready(State(health): State<Shared>) -> Response {
+    let reasons = (health.ready)();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready: reasons.is_empty(), reasons, degraded: (parts.degraded)() })).into_response()
+    (status, Json(Ready { ready: reasons.is_empty(), reasons, degraded: (health.degraded)() })).into_response()
 }
 
 /// Metrics for Prometheus.
 #[utoipa::path(get, path = "/metrics", responses((status = OK, body = String, content_type = "text/plain")))]
-async fn metrics(State(parts): State<Shared>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (parts.metrics)())
+async fn metrics(State(health): State<Shared>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (health.metrics)())
 }

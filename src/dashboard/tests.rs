@@ -18,7 +18,7 @@ use crate::domain::{
     AlertEvent, Assessment, Change, Command, Condition, Delivery, Handling, Ignition, ModelScore, Outcome, Position, Quality,
     Quarantined, Reading, SignalTable, SignalValues, Slot, Source, Timestamp, Timing, VehicleId, signal,
 };
-use crate::fleet::{CommandFailed, Commands, FleetParts};
+use crate::fleet::{CommandFailed, Commands, FencesRefused, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{Inlet, Intake, uplink};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
@@ -76,15 +76,17 @@ async fn a_server_with(page: settings::Page) -> Server {
             settings: settings::Fleet::default(),
         }),
         fences: Fences {
-            get: Arc::new(|| Box::pin(std::future::ready(r#"{"type":"FeatureCollection","features":[]}"#.to_owned()))),
+            get: Arc::new(|| Box::pin(std::future::ready(Ok(r#"{"type":"FeatureCollection","features":[]}"#.to_owned())))),
             put: Arc::new(|text| Box::pin(std::future::ready(Err(FencesRefused::Mistakes(text))))),
         },
         models: Vec::new(),
         map: Map::new(&page, None).unwrap(),
-        slo: Arc::default(),
         replay: QuarantineReplay::new(Arc::clone(&intake), archive.clone()),
-        address,
         tasks: tasks.clone(),
+    };
+    let health = Health {
+        slo: Arc::default(),
+        address,
         degraded: Box::new(Vec::new),
         ready: Box::new({
             let problem = Arc::clone(&problem);
@@ -92,7 +94,7 @@ async fn a_server_with(page: settings::Page) -> Server {
         }),
         metrics: Box::new(|| "odograph_connections 3\n".to_owned()),
     };
-    let router = router(parts, uplink::router(intake, Duration::from_secs(10), &tasks));
+    let router = router(health, parts, Some(uplink::router(intake, Duration::from_secs(10), &tasks)));
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
     Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, alert_feed, problem }
 }

@@ -34,7 +34,7 @@ impl Receipt {
         (Self(sender), receiver)
     }
 
-    /// Only the journal calls this, after the records are on disk.
+    /// Only for whoever knows that the records are on disk: the journal, or the way to the process that has it.
     pub fn keep(self, outcome: Outcome) {
         // A sender that has gone away will send again, and meet its duplicate.
         let _gone = self.0.send(outcome);

@@ -23,6 +23,8 @@ pub enum CommandFailed {
     Refused(#[from] CommandRefused),
     #[error("the process is stopping; nothing was changed that you were told of")]
     Stopping,
+    #[error("the process that keeps alerts cannot be asked: {0}")]
+    Away(String),
 }
 
 /// Of a person's or team's name.

@@ -1,6 +1,7 @@
 //! What the dashboard may ask about the fleet: live state and archive, joined. Answers in domain forms; JSON is the dashboard's.
 
 mod alerts;
+mod fences;
 pub mod filter;
 mod state;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::alerts::{CommandFailed, Commands, MAX_NAME_CHARACTERS, MAX_NOTE_CHARACTERS, text_of_person};
+pub use self::fences::{Fences, FencesRefused};
 pub use self::state::StateCounts;
 
 use self::state::state_of;

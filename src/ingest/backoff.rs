@@ -5,12 +5,24 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 
-#[derive(Debug, Default)]
-pub(super) struct Backoff {
+#[derive(Debug)]
+pub struct Backoff {
     failures: u32,
+    longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::up_to(LONGEST)
+    }
 }
 
 impl Backoff {
+    #[must_use]
+    pub const fn up_to(longest: Duration) -> Self {
+        Self { failures: 0, longest }
+    }
+
     /// To be called on success.
     pub fn reset(&mut self) {
         self.failures = 0;
@@ -18,7 +30,7 @@ impl Backoff {
 
     /// Between half of the pause and all of it, so that a fleet of clients does not come back at one moment.
     pub fn next(&mut self) -> Duration {
-        let pause = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+        let pause = FIRST.saturating_mul(1 << self.failures.min(16)).min(self.longest);
         self.failures += 1;
         pause.mul_f64(rand::random_range(0.5..=1.0))
     }

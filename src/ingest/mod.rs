@@ -22,5 +22,6 @@ mod uplink_socket;
 #[cfg(test)]
 mod uplink_tests;
 
+pub use backoff::Backoff;
 pub use front_door::FrontDoor;
 pub use intake::{Answer, Inlet, Intake, Message, NotPromised};

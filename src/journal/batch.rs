@@ -8,6 +8,22 @@ use crate::domain::{Outcome, Receipt, Slot};
 /// Larger buffers are not kept for reuse: one burst must not hold its memory for ever.
 const MAX_REUSED_BYTES: usize = 4 << 20;
 
+/// The records in frames that came from another process, each with its slot and arrival.
+///
+/// # Errors
+/// Where anything of it is damaged.
+pub fn records(frames: &[u8]) -> Result<impl Iterator<Item = (Slot, u64, &[u8])>, DamagedFrames> {
+    let frames = frame::split_checked(frames).ok_or(DamagedFrames)?.into_iter();
+    Ok(frames.filter_map(|frame| {
+        Some((Slot::from_number(frame::slot_of(frame))?, frame::index_of(frame), &frame[frame::HEADER_BYTES..]))
+    }))
+}
+
+/// Frames of another process are not as that wrote them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("frames were damaged on the way")]
+pub struct DamagedFrames;
+
 /// Called once something is durable.
 type Then = Box<dyn FnOnce() + Send>;
 
@@ -67,8 +83,28 @@ impl Batch {
         frame::split(&self.frames)
     }
 
-    /// Only the writer calls this, after the sync.
-    pub(super) fn keep_promises(&mut self) {
+    /// Takes the frames out, as another process can take them in: [`Batch::append_frames`]. The promises stay.
+    #[must_use]
+    pub fn take_frames(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.frames)
+    }
+
+    /// Appends those frames of another process that `takes` wants, asked by slot and arrival.
+    ///
+    /// # Errors
+    /// Where anything of it is damaged; nothing is appended then.
+    pub fn append_frames(&mut self, frames: &[u8], mut takes: impl FnMut(Slot, u64) -> bool) -> Result<(), DamagedFrames> {
+        for frame in frame::split_checked(frames).ok_or(DamagedFrames)? {
+            let slot = Slot::from_number(frame::slot_of(frame)).ok_or(DamagedFrames)?;
+            if takes(slot, frame::index_of(frame)) {
+                self.frames.extend_from_slice(frame);
+            }
+        }
+        Ok(())
+    }
+
+    /// Only for whoever knows that all of it is durable.
+    pub fn keep_promises(&mut self) {
         for (receipt, outcome) in self.promises.drain(..) {
             receipt.keep(outcome);
         }

@@ -1,5 +1,6 @@
 //! What a lane saves now and then: the states of vehicles that changed, and how far each of its slots has got.
 
+use super::batch::DamagedFrames;
 use super::frame;
 use crate::domain::Slot;
 
@@ -29,11 +30,32 @@ impl Checkpoint {
         self.next_arrivals.push((slot, arrival));
     }
 
-    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
-        self.next_arrivals.iter().map(|(slot, _)| *slot)
+    /// The states as another process can take them in: [`Checkpoint::append_frames`].
+    #[must_use]
+    pub fn take_frames(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.frames)
     }
 
-    pub(super) fn next_arrivals(&self) -> &[(Slot, u64)] {
+    /// Appends those states of another process whose slot `takes` wants.
+    ///
+    /// # Errors
+    /// Where anything of it is damaged; nothing is appended then.
+    pub fn append_frames(&mut self, frames: &[u8], mut takes: impl FnMut(Slot) -> bool) -> Result<(), DamagedFrames> {
+        for frame in frame::split_checked(frames).ok_or(DamagedFrames)? {
+            let slot = Slot::from_number(frame::slot_of(frame)).ok_or(DamagedFrames)?;
+            if decode_state(&frame[frame::HEADER_BYTES..]).is_none() {
+                return Err(DamagedFrames);
+            }
+            if takes(slot) {
+                self.states += 1;
+                self.frames.extend_from_slice(frame);
+            }
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn next_arrivals(&self) -> &[(Slot, u64)] {
         &self.next_arrivals
     }
 

@@ -25,9 +25,9 @@ const MARK_BYTES: usize = 8 + 4 + 8 * SLOTS as usize;
 #[derive(Debug, Clone, Default)]
 pub struct Mark {
     /// From here on the journal has frames that no checkpoint stands for.
-    tail_from: u64,
+    pub tail_from: u64,
     /// Of every slot, not only of those in this checkpoint: the newest mark says it all.
-    next_arrival: Arrivals,
+    pub next_arrival: Arrivals,
 }
 
 /// What was saved.

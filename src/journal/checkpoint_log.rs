@@ -11,6 +11,10 @@ use super::disk::{Disk, DiskFile};
 use super::error::{JournalError, disk_error};
 use super::file_header::{FILE_HEADER_BYTES, FileHeader, FileKind};
 use super::frame::{self, Found, HEADER_BYTES, MARK, Seal};
+use super::recovery::{Arrivals, SavedVehicle};
+use super::space::Space;
+use super::walk::Walk;
+use crate::domain::Slot;
 
 /// The file may grow to twice its live size and this much.
 const SLACK_BYTES: u64 = 16 << 20;
@@ -120,6 +124,36 @@ impl CheckpointLog {
         }
         self.compact_at = self.compact_at.max(compact_at(self.live_bytes));
         Ok(())
+    }
+
+    /// The newest state of every vehicle, and how many could not be read.
+    ///
+    /// # Errors
+    /// Where the disk cannot be read.
+    pub fn states(&self) -> Result<(Vec<SavedVehicle>, u64), JournalError> {
+        let mut places: Vec<_> = self.index.values().copied().collect();
+        places.sort_unstable_by_key(|place| place.offset);
+        let (mut vehicles, mut damaged, mut frame) = (Vec::with_capacity(places.len()), 0, Vec::new());
+        for place in places {
+            let is_intact = self.read_plain(place, &mut frame)?;
+            let found = is_intact.then(|| (Slot::from_number(frame::slot_of(&frame)), decode_state(&frame[HEADER_BYTES..])));
+            if let Some((Some(slot), Some((vehicle_id, state)))) = found {
+                vehicles.push(SavedVehicle { slot, vehicle_id: vehicle_id.to_owned(), state: state.to_vec() });
+            } else {
+                damaged += 1;
+                ::metrics::counter!(crate::metrics::JOURNAL_BAD_FRAMES).increment(1);
+            }
+        }
+        Ok((vehicles, damaged))
+    }
+
+    /// Up to which numbers the states stand for what is in the journal, and from where on they do not.
+    pub fn newest_mark(&self) -> (Arrivals, u64) {
+        (self.mark.next_arrival.clone(), self.mark.tail_from)
+    }
+
+    pub fn walk(&self, space: &Arc<Space>, from: u64) -> Walk {
+        Walk::new(Arc::clone(&self.disk), self.directory.clone(), Arc::clone(space), from)
     }
 
     #[must_use]

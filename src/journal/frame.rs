@@ -54,6 +54,30 @@ pub fn slot_of(frame: &[u8]) -> u16 {
     u16::from_le_bytes([frame[9], frame[10]])
 }
 
+pub fn index_of(frame: &[u8]) -> u64 {
+    u64::from_le_bytes(frame[11..HEADER_BYTES].try_into().expect("8 bytes"))
+}
+
+/// Splits a buffer that came from elsewhere: plain frames of this version, each with a checksum that holds. `None` where anything is not.
+pub fn split_checked(buffer: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut frames = Vec::new();
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        let bytes = u32_at(rest, 0)? as usize + UNCOUNTED_BYTES;
+        if !(HEADER_BYTES..=MAX_FRAME_BYTES).contains(&bytes) || bytes > rest.len() {
+            return None;
+        }
+        let (frame, behind) = rest.split_at(bytes);
+        let holds = u32_at(frame, 4) == Some(crc32c::crc32c(&frame[UNCOUNTED_BYTES..]));
+        if !holds || frame[8] != FORMAT_VERSION || slot_of(frame) >= SLOTS {
+            return None;
+        }
+        frames.push(frame);
+        rest = behind;
+    }
+    Some(frames)
+}
+
 /// Ties frames to the file and the position they were written at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seal {
@@ -183,5 +207,24 @@ mod tests {
             append(&mut buffer, slot, 0, |out| out.resize(out.len() + usize::from(slot), 1));
         }
         assert_eq!(split(&buffer).map(slot_of).collect::<Vec<_>>(), [5, 6, 7]);
+        let checked = split_checked(&buffer).unwrap();
+        assert_eq!(checked, split(&buffer).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn frames_from_elsewhere_are_taken_whole_or_not_at_all() {
+        let mut buffer = Vec::new();
+        for slot in [5, 6] {
+            append(&mut buffer, slot, 7, |out| out.extend_from_slice(b"payload"));
+        }
+        assert_eq!(split_checked(&buffer).unwrap().iter().map(|frame| index_of(frame)).collect::<Vec<_>>(), [7, 7]);
+        for cut in 1..buffer.len() {
+            assert!(split_checked(&buffer[..cut]).is_none_or(|frames| frames.len() == 1), "{cut}");
+        }
+        for bit in 0..buffer.len() * 8 {
+            let mut damaged = buffer.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(split_checked(&damaged).is_none(), "bit {bit}");
+        }
     }
 }

@@ -58,7 +58,7 @@ use crate::settings;
 use crate::tasks::Tasks;
 
 pub use self::backup::{Piece, Snapshot};
-pub use self::batch::Batch;
+pub use self::batch::{Batch, DamagedFrames, records};
 pub use self::checkpoint::Checkpoint;
 pub use self::cursor::VERSION as CURSOR_VERSION;
 pub use self::error::{JournalClosed, JournalError};
@@ -155,6 +155,17 @@ impl Journal {
         self.inlet.sender.send(Work::Checkpoint(checkpoint)).map_err(|_| JournalClosed)
     }
 
+    /// What a start would find now, behind everything that was submitted: for lanes in another process that begin anew. Nothing else may be
+    /// submitted before the tail of it is read. Blocks.
+    ///
+    /// # Errors
+    /// Where the writer has failed.
+    pub fn recover(&self) -> Result<Recovery, JournalClosed> {
+        let (answer, answered) = sync_channel(1);
+        self.inlet.sender.send(Work::Recover(answer)).map_err(|_| JournalClosed)?;
+        answered.recv().map_err(|_| JournalClosed)
+    }
+
     /// Behind the last durable frame; moves after every commit. Closed once the writer has ended.
     #[must_use]
     pub fn durable(&self) -> watch::Receiver<Position> {
@@ -178,6 +189,31 @@ impl Journal {
     #[must_use]
     pub fn monitor(&self) -> JournalMonitor {
         self.monitor.clone()
+    }
+}
+
+/// Where lanes send what they have made: the journal of this process, or the way to that of another.
+pub trait Outlet: Send + Sync {
+    /// Takes a batch to be made durable; blocks while there is no room. Returns an empty one, with buffers to use again where there are any.
+    ///
+    /// # Errors
+    /// Where nothing is taken any more. The batch is gone, its receipts unkept.
+    fn submit(&self, batch: Batch) -> Result<Batch, JournalClosed>;
+
+    /// Takes a checkpoint, to be stored only after everything that was submitted before is durable.
+    ///
+    /// # Errors
+    /// Where nothing is taken any more.
+    fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), JournalClosed>;
+}
+
+impl Outlet for Journal {
+    fn submit(&self, batch: Batch) -> Result<Batch, JournalClosed> {
+        Self::submit(self, batch)
+    }
+
+    fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), JournalClosed> {
+        Self::checkpoint(self, checkpoint)
     }
 }
 
@@ -248,6 +284,9 @@ impl Start<'_> {
         let recycling = Arc::<Recycling>::default();
         let (sender, inlet) = sync_channel(QUEUE_WORK);
         let (checkpoint_sender, checkpoint_inlet) = sync_channel(checkpointer::QUEUE_CHECKPOINTS);
+        let mut next_arrival = saved.given;
+        next_arrival.raise_all(&saved.next_arrival);
+        next_arrival.raise_all(&found.next_arrival);
         let writer = Writer {
             inlet,
             directory: directory.to_owned(),
@@ -256,6 +295,7 @@ impl Start<'_> {
             recycling: Arc::clone(&recycling),
             checkpoints: checkpoint_sender,
             uncovered: found.uncovered,
+            next_arrival: next_arrival.clone(),
             end: found.end,
         };
         let (space_of_checkpointer, space_of_maker) = (Arc::clone(&space), Arc::clone(&space));
@@ -270,13 +310,11 @@ impl Start<'_> {
             .map_err(JournalError::Thread)?;
 
         let walk = Walk::new(Arc::clone(&disk), directory.to_owned(), Arc::clone(&space), saved.tail_from);
-        let mut next_arrival = saved.given;
-        next_arrival.raise_all(&saved.next_arrival);
-        next_arrival.raise_all(&found.next_arrival);
         let recovery = Recovery {
             vehicles: saved.vehicles,
             next_arrival: next_arrival.into_boxed(),
-            tail: Tail { walk, end: found.end, saved: saved.next_arrival },
+            saved_arrival: saved.next_arrival.clone().into_boxed(),
+            tail: Tail::Read { walk, end: found.end, saved: saved.next_arrival },
             bad_frames: saved.damaged + found.damaged.len() as u64,
             torn_bytes: found.torn_bytes,
         };

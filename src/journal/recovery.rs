@@ -24,6 +24,8 @@ pub struct Recovery {
     pub vehicles: Vec<SavedVehicle>,
     /// The number of each slot's next frame; counts checkpoint and tail.
     pub next_arrival: Box<[u64; SLOTS as usize]>,
+    /// Of every slot: the saved states stand for all frames with a smaller arrival.
+    pub saved_arrival: Box<[u64; SLOTS as usize]>,
     /// Frames that no saved state stands for, in journal order. A vehicle that has one has changed since it was saved, and
     /// belongs into its lane's next checkpoint.
     pub tail: Tail,
@@ -45,20 +47,30 @@ pub struct SavedVehicle {
 
 /// Frames that no saved state stands for. To be read before the lanes save their next checkpoint.
 #[derive(Debug)]
-pub struct Tail {
-    pub(super) walk: Walk,
-    pub(super) end: u64,
-    /// By the checkpoint alone: a frame with a smaller arrival is in the saved states.
-    pub(super) saved: Arrivals,
+pub enum Tail {
+    /// On this disk.
+    #[expect(private_interfaces, reason = "only a journal makes one")]
+    Read {
+        walk: Walk,
+        end: u64,
+        /// By the checkpoint alone: a frame with a smaller arrival is in the saved states.
+        saved: Arrivals,
+    },
+    /// Of a journal in another process.
+    Given(std::vec::IntoIter<Frame>),
 }
 
 impl Iterator for Tail {
     type Item = Frame;
 
     fn next(&mut self) -> Option<Frame> {
+        let (walk, end, saved) = match self {
+            Self::Read { walk, end, saved } => (walk, *end, saved),
+            Self::Given(frames) => return frames.next(),
+        };
         loop {
-            match self.walk.next(self.end) {
-                Ok(Some(Step::Frame(frame))) if frame.arrival >= self.saved.of(frame.slot.number()) => return Some(frame),
+            match walk.next(end) {
+                Ok(Some(Step::Frame(frame))) if frame.arrival >= saved.of(frame.slot.number()) => return Some(frame),
                 Ok(Some(_saved_or_damaged)) => {}
                 Ok(None) => return None,
                 Err(error) => {

@@ -7,15 +7,17 @@ use std::time::Instant;
 
 use super::batch::Batch;
 use super::checkpoint::Checkpoint;
-use super::checkpointer::Saved;
+use super::checkpointer::{Saved, Task};
 use super::error::{JournalError, disk_error};
 use super::file_header::FILE_HEADER_BYTES;
 use super::frame;
 use super::progress::ProgressSender;
+use super::recovery::{Arrivals, Recovery};
 use super::recycling::Recycling;
 use super::space::{FreshSegment, Space, segment_path};
 use super::uncovered::Uncovered;
 use crate::crash_point::{self, CrashPoint};
+use crate::domain::Slot;
 
 /// Most bytes of one group: bounds memory, and the time that the first of a group waits for the last.
 const GROUP_BYTES: usize = 4 << 20;
@@ -24,6 +26,8 @@ const GROUP_BYTES: usize = 4 << 20;
 pub enum Work {
     Batch(Batch),
     Checkpoint(Checkpoint),
+    /// What a start would find now; asked for by whoever goes on with the lanes.
+    Recover(SyncSender<Recovery>),
 }
 
 pub struct Writer {
@@ -32,8 +36,10 @@ pub struct Writer {
     pub space: Arc<Space>,
     pub progress: ProgressSender,
     pub recycling: Arc<Recycling>,
-    pub checkpoints: SyncSender<Saved>,
+    pub checkpoints: SyncSender<Task>,
     pub uncovered: Uncovered,
+    /// Behind the last frame of every slot.
+    pub next_arrival: Arrivals,
     /// Behind the last frame of the group, durable or not.
     pub end: u64,
 }
@@ -44,7 +50,8 @@ struct Group {
     /// Sealed frames, to be written at `Current::synced_to`.
     bytes: Vec<u8>,
     batches: Vec<Batch>,
-    checkpoints: Vec<Saved>,
+    /// For the checkpointer, once the bytes are durable.
+    tasks: Vec<Task>,
 }
 
 struct Current {
@@ -92,9 +99,14 @@ impl Writer {
                 group.batches.push(batch);
             }
             Work::Checkpoint(checkpoint) => {
-                self.uncovered.cover(checkpoint.slots());
+                // One that comes again stands for less than there is by now.
+                let is_new = |(slot, arrival): &&(Slot, u64)| *arrival >= self.next_arrival.of(slot.number());
+                self.uncovered.cover(checkpoint.next_arrivals().iter().filter(is_new).map(|(slot, _)| *slot));
                 let tail_from = self.uncovered.oldest().unwrap_or(self.end);
-                group.checkpoints.push(Saved { checkpoint, tail_from });
+                group.tasks.push(Task::Save(Saved { checkpoint, tail_from }));
+            }
+            Work::Recover(answer) => {
+                group.tasks.push(Task::Recover { end: self.end, next_arrival: self.next_arrival.clone(), answer });
             }
         }
         Ok(())
@@ -115,7 +127,9 @@ impl Writer {
         }
         let seal = current.as_ref().expect("made above").fresh.header.seal;
         seal.append(frame, self.end, &mut group.bytes);
-        self.uncovered.note(frame::slot_of(frame), self.end);
+        let slot = frame::slot_of(frame);
+        self.uncovered.note(slot, self.end);
+        self.next_arrival.raise(slot, frame::index_of(frame) + 1);
         self.end += frame.len() as u64;
         Ok(())
     }
@@ -135,9 +149,9 @@ impl Writer {
             crash_point::reached(CrashPoint::BatchAnswered);
             self.recycling.give(batch);
         }
-        for saved in group.checkpoints.drain(..) {
+        for task in group.tasks.drain(..) {
             // It ends before us only by failing, and then the process is ending.
-            let _failed = self.checkpoints.send(saved);
+            let _failed = self.checkpoints.send(task);
         }
         Ok(())
     }

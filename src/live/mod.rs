@@ -65,6 +65,12 @@ impl LiveState {
         Self { shards: (0..shards).map(|_| Mutex::default()).collect(), max_per_shard }
     }
 
+    /// How many shards there are: [`crate::domain::Slot::share_of`] says which one a vehicle is in.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
     /// Takes over what is newer than what is known, and leaves `newest` empty. Equal times: the later arrival wins. Late readings and
     /// those ahead of our clock change nothing. A lane's shard is its share of the slots.
     pub fn update(&self, shard: usize, newest: &mut Vec<Assessment>) {

@@ -42,6 +42,17 @@ impl OpenAlerts {
         }
     }
 
+    /// These and no others are open now. Returns the vehicles whose alerts may look otherwise than before.
+    pub fn replace(&self, alerts: Vec<Alert>) -> HashSet<VehicleId> {
+        let now = Self::default();
+        alerts.iter().for_each(|alert| now.take(alert));
+        let mut touched = now.vehicles();
+        let mut open = self.0.write().expect("no holder panics");
+        touched.extend(open.of_vehicle.keys().cloned());
+        *open = now.0.into_inner().expect("no holder panics");
+        touched
+    }
+
     #[must_use]
     pub fn get(&self, id: AlertId) -> Option<Arc<Alert>> {
         self.0.read().expect("no holder panics").alerts.get(&id).cloned()

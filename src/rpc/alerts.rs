@@ -114,7 +114,7 @@ impl Alerts {
         };
         let obeyed = self.fleet.command(command).await.map_err(|error| match error {
             CommandFailed::Refused(refused) => Status::failed_precondition(refused.to_string()),
-            CommandFailed::Stopping => Status::unavailable(error.to_string()),
+            CommandFailed::Stopping | CommandFailed::Away(_) => Status::unavailable(error.to_string()),
         })?;
         let alert: &Alert = &obeyed.alert;
         Ok(Response::new(alert_to_proto(alert)))

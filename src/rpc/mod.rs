@@ -5,6 +5,7 @@ mod alerts;
 pub mod archive_link;
 #[cfg(test)]
 mod compatibility;
+pub mod link;
 mod telemetry;
 
 use std::net::SocketAddr;
@@ -20,10 +21,16 @@ use tonic_health::server::HealthReporter;
 use crate::fleet::Fleet;
 use crate::ingest::Intake;
 use crate::tasks::{Stop, Tasks};
+use crate::wire::proto::link::v1::analytics_link_server::AnalyticsLinkServer;
+use crate::wire::proto::link::v1::archive_link_server::ArchiveLinkServer;
+use crate::wire::proto::link::v1::storage_link_server::StorageLinkServer;
 use crate::wire::proto::v1::alert_service_server::AlertServiceServer;
 use crate::wire::proto::v1::telemetry_service_server::TelemetryServiceServer;
 
 use self::alerts::Alerts;
+use self::archive_link::ArchiveLinkService;
+use self::link::deliveries_server::AnalyticsLinkService;
+use self::link::journal_server::StorageLinkService;
 use self::telemetry::Telemetry;
 
 /// Of `odograph.v1`, for server reflection.
@@ -33,32 +40,63 @@ const STREAMS: u32 = 20_000;
 /// As large as an MQTT packet or an HTTP body may be.
 const MAX_MESSAGE_BYTES: usize = 2 << 20;
 /// A peer that is gone without a word is noticed after the sum of these.
-const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(20);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(4);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Between two looks at whether the service is ready.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
-/// What the services say and ask.
-pub struct Parts {
-    pub fleet: Fleet,
-    pub intake: Arc<Intake>,
-    /// Longer than this nobody is kept waiting for an answer.
-    pub ack_timeout: Duration,
-    /// Whether readings are taken at present.
-    pub is_ready: Box<dyn Fn() -> bool + Send + Sync>,
-    pub tasks: Tasks,
+/// What a process serves besides health and reflection.
+#[derive(Default)]
+pub struct Services {
+    pub telemetry: TelemetryParts,
+    /// `None`: people do not reach this process.
+    pub alerts: Option<Fleet>,
+    /// To lanes of this process, for ways in and people in others.
+    pub analytics_link: Option<AnalyticsLinkService>,
+    /// To the journal of this process, for lanes in another.
+    pub storage_link: Option<StorageLinkService>,
+    /// To the archive of this process, for everybody in another.
+    pub archive_link: Option<ArchiveLinkServer<ArchiveLinkService>>,
 }
 
-/// Serves until the process is told to stop; then new calls are refused, and streams end.
+/// What `TelemetryService` can do here; what it cannot is `UNIMPLEMENTED`.
+#[derive(Default)]
+pub struct TelemetryParts {
+    /// `None`: vehicles are not seen here.
+    pub fleet: Option<Fleet>,
+    /// `None`: readings are not taken in here.
+    pub intake: Option<Arc<Intake>>,
+    /// Longer than this nobody is kept waiting for an answer.
+    pub ack_timeout: Duration,
+}
+
+/// Serves until the process is told to stop; then new calls are refused, and streams end. `is_ready`: whether readings are taken at present.
 ///
 /// # Errors
 /// Where the address cannot be listened on.
-pub async fn start(address: SocketAddr, parts: Parts) -> Result<SocketAddr, std::io::Error> {
+pub async fn start(
+    address: SocketAddr,
+    services: Services,
+    is_ready: impl Fn() -> bool + Send + Sync + 'static,
+    tasks: &Tasks,
+) -> Result<SocketAddr, std::io::Error> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
-    let Parts { fleet, intake, ack_timeout, is_ready, tasks } = parts;
+    let Services { telemetry, alerts, analytics_link, storage_link, archive_link } = services;
+    let has_telemetry = telemetry.fleet.is_some() || telemetry.intake.is_some();
+    let telemetry = has_telemetry.then(|| Telemetry { parts: telemetry, tasks: tasks.clone() });
     let (reporter, health) = tonic_health::server::health_reporter();
-    for name in SERVICES {
+    let names: Vec<&'static str> = [
+        (TELEMETRY, telemetry.is_some()),
+        (ALERTS, alerts.is_some()),
+        (ANALYTICS_LINK, analytics_link.is_some()),
+        (STORAGE_LINK, storage_link.is_some()),
+        (ARCHIVE_LINK, archive_link.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(name, is_served)| is_served.then_some(name))
+    .collect();
+    for name in &names {
         reporter.set_service_status(name, ServingStatus::NotServing).await;
     }
     let reflection = tonic_reflection::server::Builder::configure()
@@ -66,19 +104,29 @@ pub async fn start(address: SocketAddr, parts: Parts) -> Result<SocketAddr, std:
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .expect("the build made the descriptors");
-    let telemetry = Telemetry { fleet: fleet.clone(), intake, ack_timeout, tasks: tasks.clone() };
     let router = Server::builder()
         .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(KEEP_ALIVE_AFTER))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .add_service(health)
         .add_service(reflection)
-        .add_service(TelemetryServiceServer::new(telemetry).max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(AlertServiceServer::new(Alerts { fleet, tasks: tasks.clone() }));
+        .add_optional_service(
+            telemetry.map(|telemetry| TelemetryServiceServer::new(telemetry).max_decoding_message_size(MAX_MESSAGE_BYTES)),
+        )
+        .add_optional_service(alerts.map(|fleet| AlertServiceServer::new(Alerts { fleet, tasks: tasks.clone() })))
+        .add_optional_service(
+            analytics_link.map(|link| AnalyticsLinkServer::new(link).max_decoding_message_size(link::MAX_MESSAGE_BYTES)),
+        )
+        .add_optional_service(storage_link.map(|link| {
+            StorageLinkServer::new(link)
+                .max_decoding_message_size(link::MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(link::MAX_MESSAGE_BYTES)
+        }))
+        .add_optional_service(archive_link);
     let mut stop = tasks.stop();
     let (watched, stop_of_health) = (reporter, tasks.stop());
     tasks.spawn("grpc health", async move {
-        report_health(watched, is_ready, stop_of_health).await;
+        report_health(watched, &names, is_ready, stop_of_health).await;
         Ok(())
     });
     tasks.spawn("grpc", async move {
@@ -90,10 +138,19 @@ pub async fn start(address: SocketAddr, parts: Parts) -> Result<SocketAddr, std:
     Ok(bound)
 }
 
-const SERVICES: [&str; 2] = ["odograph.v1.TelemetryService", "odograph.v1.AlertService"];
+const TELEMETRY: &str = "odograph.v1.TelemetryService";
+const ALERTS: &str = "odograph.v1.AlertService";
+const ANALYTICS_LINK: &str = "odograph.link.v1.AnalyticsLink";
+const STORAGE_LINK: &str = "odograph.link.v1.StorageLink";
+const ARCHIVE_LINK: &str = "odograph.link.v1.ArchiveLink";
 
 /// Not serving while nothing is acknowledged, and from the stop signal on.
-async fn report_health(reporter: HealthReporter, is_ready: Box<dyn Fn() -> bool + Send + Sync>, mut stop: Stop) {
+async fn report_health(
+    reporter: HealthReporter,
+    names: &[&'static str],
+    is_ready: impl Fn() -> bool + Send + Sync,
+    mut stop: Stop,
+) {
     let mut interval = tokio::time::interval(HEALTH_EVERY);
     loop {
         let stopping = tokio::select! {
@@ -101,7 +158,7 @@ async fn report_health(reporter: HealthReporter, is_ready: Box<dyn Fn() -> bool 
             () = stop.requested() => true,
         };
         let status = if !stopping && is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for name in SERVICES.into_iter().chain([""]) {
+        for name in names.iter().copied().chain([""]) {
             reporter.set_service_status(name, status).await;
         }
         if stopping {

@@ -13,6 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::TelemetryParts;
 use crate::clock;
 use crate::domain::{Source, Timestamp, VehicleId, VehicleState};
 use crate::fleet::filter::{BoundingBox, Filter, Ids};
@@ -34,10 +35,20 @@ const PACE: Duration = Duration::from_millis(500);
 const VEHICLES_PART: usize = 1_000;
 
 pub(super) struct Telemetry {
-    pub fleet: Fleet,
-    pub intake: Arc<Intake>,
-    pub ack_timeout: Duration,
+    pub parts: TelemetryParts,
     pub tasks: Tasks,
+}
+
+impl Telemetry {
+    fn intake(&self) -> Result<&Arc<Intake>, Status> {
+        let intake = self.parts.intake.as_ref();
+        intake.ok_or_else(|| Status::unimplemented("this process takes no readings in; ask one with the role ingest"))
+    }
+
+    fn fleet(&self) -> Result<&Fleet, Status> {
+        let fleet = self.parts.fleet.as_ref();
+        fleet.ok_or_else(|| Status::unimplemented("this process sees no vehicles; ask one with the role storage or dashboard"))
+    }
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -52,10 +63,11 @@ struct Begun {
 impl TelemetryService for Telemetry {
     async fn ingest_reading(&self, request: Request<v1::TelemetryReading>) -> Result<Response<v1::IngestResponse>, Status> {
         let batch = v1::TelemetryBatch { readings: vec![request.into_inner()] };
+        let (intake, ack_timeout) = (self.intake()?, self.parts.ack_timeout);
         let mut answer = v1::IngestResponse::default();
         for message in by_vehicle(batch) {
-            let pending = self.intake.begin_if_room(&message.as_message()).map_err(refused)?;
-            settle(&self.intake, Begun { pending, places: message.places }, self.ack_timeout, &mut answer).await?;
+            let pending = intake.begin_if_room(&message.as_message()).map_err(refused)?;
+            settle(intake, Begun { pending, places: message.places }, ack_timeout, &mut answer).await?;
         }
         Ok(Response::new(answer))
     }
@@ -68,7 +80,7 @@ impl TelemetryService for Telemetry {
     ) -> Result<Response<Self::IngestReadingsStream>, Status> {
         let mut batches = request.into_inner();
         let (in_hand, settled) = mpsc::channel::<Result<Vec<Begun>, Status>>(BATCHES_ON_THE_WAY);
-        let (intake, mut stop) = (Arc::clone(&self.intake), self.tasks.stop());
+        let (intake, mut stop) = (Arc::clone(self.intake()?), self.tasks.stop());
         self.tasks.spawn("grpc readings", async move {
             loop {
                 let batch = tokio::select! {
@@ -88,7 +100,7 @@ impl TelemetryService for Telemetry {
             }
             Ok(())
         });
-        let (intake, ack_timeout) = (Arc::clone(&self.intake), self.ack_timeout);
+        let (intake, ack_timeout) = (Arc::clone(self.intake()?), self.parts.ack_timeout);
         let answers = ReceiverStream::new(settled).then(move |begun| {
             let intake = Arc::clone(&intake);
             async move {
@@ -111,9 +123,10 @@ impl TelemetryService for Telemetry {
     ) -> Result<Response<Self::StreamVehicleStateStream>, Status> {
         let id = request.into_inner().vehicle_id;
         let vehicle_id = VehicleId::new(&id).map_err(|error| Status::invalid_argument(format!("vehicle_id {id:?}: {error}")))?;
+        let fleet = self.fleet()?;
         let follower = FollowedVehicle {
-            watch: self.fleet.watch(&vehicle_id),
-            fleet: self.fleet.clone(),
+            watch: fleet.watch(&vehicle_id),
+            fleet: fleet.clone(),
             vehicle_id,
             seen: None,
             is_first: true,
@@ -141,7 +154,7 @@ impl TelemetryService for Telemetry {
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let follower = FollowedFleet {
-            fleet: self.fleet.clone(),
+            fleet: self.fleet()?.clone(),
             filter: Filter::new(ids, bounds),
             cursor: Cursor::default(),
             sequence: 0,

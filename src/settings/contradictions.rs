@@ -44,6 +44,7 @@ impl Settings {
             "`journal.max` must hold at least 4 segments of `journal.segment`, or the journal could never rotate",
         );
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
+        problems.extend(self.role_problems());
         problems.extend(self.page.problems());
         problems.extend(self.slo.problems());
         problems.extend(signals::contradictions(&self.signals));

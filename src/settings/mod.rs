@@ -5,6 +5,7 @@
 mod contradictions;
 mod live_url;
 mod load;
+mod roles;
 mod rules;
 mod signals;
 mod slo;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use live_url::{LiveUrl, LiveUrlError};
 pub use load::{Mistake, SettingsError, Sources};
+pub use roles::{Links, Role};
 pub use rules::{RuleSetting, Rules};
 pub use signals::{SignalSetting, signal_table};
 pub use slo::{ShareObjective, Slo, TimedObjective};
@@ -30,6 +32,9 @@ const DEFAULT_DATA: &str = "odograph-data";
 pub struct Settings {
     /// Folder of journal, checkpoints and the embedded archive. One process at a time holds it.
     pub data: PathBuf,
+    /// What this process does; by default everything.
+    pub roles: Vec<Role>,
+    pub links: Links,
     pub http: Http,
     pub grpc: Grpc,
     pub mqtt: Mqtt,
@@ -228,6 +233,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data: PathBuf::from(DEFAULT_DATA),
+            roles: Role::ALL.to_vec(),
+            links: Links::default(),
             http: Http::default(),
             grpc: Grpc::default(),
             mqtt: Mqtt::default(),

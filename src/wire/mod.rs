@@ -7,6 +7,7 @@ mod decode_draft;
 #[cfg(test)]
 mod decode_tests;
 mod decode_time;
+pub mod delivery;
 pub mod encode;
 pub mod geojson;
 pub mod history;

@@ -50,7 +50,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rumqttc", &["ingest/", "simulator/", "bench/"]),
     ("prost", &["wire/", "rpc/", "analytics/onnx"]),
     ("parquet", &["wire/history"]),
-    ("tonic", &["rpc/"]),
+    ("tonic", &["rpc/", "assembly/peers"]),
     ("rstar", &["domain/fence", "analytics/fences"]),
     ("robust", &["domain/fence/plane"]),
     ("axum", &["dashboard/", "ingest/uplink", "assembly"]),

@@ -4,7 +4,8 @@ use super::{Lane, group_of};
 use crate::analytics::bytes::Damaged;
 use crate::analytics::profile::Cohorts;
 use crate::analytics::vehicle::{StateError, Vehicle};
-use crate::domain::{Assessment, Timing, VehicleId, VehicleIdError};
+use crate::analytics::window::SignalLayout;
+use crate::domain::{Alert, Assessment, SignalTable, Timing, VehicleId, VehicleIdError};
 use crate::journal::{Checkpoint, Frame, SavedVehicle};
 use crate::wire::record::{Record, RecordError, decode_record};
 
@@ -24,6 +25,37 @@ pub enum RestoreError {
     Cohorts(Damaged),
     #[error("the newest assessment of vehicle {vehicle_id} cannot be read: {error}")]
     Newest { vehicle_id: VehicleId, error: RecordError },
+}
+
+/// What a saved state shows of its vehicle to a process that has no lanes.
+#[derive(Debug, Default)]
+pub struct Shown {
+    pub newest: Option<Assessment>,
+    pub open_alerts: Vec<Alert>,
+}
+
+/// # Errors
+/// Where the state is not what this version writes.
+pub fn shown(saved: &SavedVehicle, table: &SignalTable) -> Result<Shown, RestoreError> {
+    let SavedVehicle { vehicle_id, state, .. } = saved;
+    if vehicle_id.starts_with(COHORTS) {
+        return Ok(Shown::default());
+    }
+    let id = VehicleId::new(vehicle_id).map_err(|error| RestoreError::VehicleId { vehicle_id: vehicle_id.clone(), error })?;
+    let state = Vehicle::decode(state, &id, &SignalLayout::of(table));
+    let state = state.map_err(|error| RestoreError::State { vehicle_id: vehicle_id.clone(), error })?;
+    let newest = newest_of(&id, &state, table).transpose()?;
+    Ok(Shown { newest, open_alerts: state.episodes.open().cloned().collect() })
+}
+
+fn newest_of(id: &VehicleId, state: &Vehicle, table: &SignalTable) -> Option<Result<Assessment, RestoreError>> {
+    let (record, arrival) = state.newest()?;
+    let newest = |error| RestoreError::Newest { vehicle_id: id.clone(), error };
+    match decode_record(record, arrival, table) {
+        Ok(Record::Assessment(assessment)) => Some(Ok(*assessment)),
+        Ok(Record::Quarantined(_) | Record::AlertEvent(_)) => Some(Err(newest(RecordError::Field { field: "assessment" }))),
+        Err(error) => Some(Err(newest(error))),
+    }
 }
 
 impl Lane {
@@ -121,16 +153,6 @@ impl Lane {
 
     /// The newest assessment of every vehicle that has one.
     pub fn newest(&self) -> impl Iterator<Item = Result<Assessment, RestoreError>> + '_ {
-        self.vehicles.iter().filter_map(|owned| {
-            let (record, arrival) = owned.state.newest()?;
-            let newest = |error| RestoreError::Newest { vehicle_id: owned.id.clone(), error };
-            match decode_record(record, arrival, &self.table) {
-                Ok(Record::Assessment(assessment)) => Some(Ok(*assessment)),
-                Ok(Record::Quarantined(_) | Record::AlertEvent(_)) => {
-                    Some(Err(newest(RecordError::Field { field: "assessment" })))
-                }
-                Err(error) => Some(Err(newest(error))),
-            }
-        })
+        self.vehicles.iter().filter_map(|owned| newest_of(&owned.id, &owned.state, &self.table))
     }
 }

@@ -9,6 +9,7 @@ use super::*;
 use crate::analytics::blueprint::{ModelSource, Records};
 use crate::analytics::fixtures::{library, model_file, reading_of};
 use crate::domain::{Outcome, Receipt, Timing, signal};
+use crate::journal::Journal;
 use crate::settings::{ByteSize, Interval};
 
 /// A folder for the journal, and what lanes publish.
@@ -45,6 +46,7 @@ impl Line {
             records: Records::default(),
             library: library.to_owned(),
         };
+        let journal = Arc::new(journal);
         let start_with = LaneStart { blueprint: &blueprint, journal, recovery, publish, slo: Arc::default(), tasks: &tasks };
         Ok(Running { inlet: start(start_with)?.inlet, tasks })
     }

@@ -118,8 +118,14 @@ impl TaskCell<'_> {
             let tally = Arc::clone(tally);
             Box::new(move |newest| tally.take(newest))
         };
-        let started =
-            lanes::start(LaneStart { blueprint: &blueprint, journal, recovery, publish, slo: Arc::default(), tasks: line })?;
+        let started = lanes::start(LaneStart {
+            blueprint: &blueprint,
+            journal: Arc::new(journal),
+            recovery,
+            publish,
+            slo: Arc::default(),
+            tasks: line,
+        })?;
         Ok((started.inlet, model))
     }
 

@@ -16,7 +16,7 @@ use prost::Message;
 use prost::bytes::Bytes;
 
 pub use self::client::RemoteArchive;
-pub use self::server::service;
+pub use self::server::{ArchiveLinkService, service};
 
 /// Of one message: a part, and the one record with which it grew beyond [`PART_BYTES`].
 const MAX_MESSAGE_BYTES: usize = 4 << 20;

@@ -38,10 +38,10 @@ impl ArchiveLink for ArchiveLinkService {
     async fn readings(&self, request: Request<link::ReadingsRequest>) -> Answer<Self::ReadingsStream> {
         let page = self.archive.readings(&forms::readings_query(request.get_ref())?).await.map_err(told)?;
         let Some(page) = page else {
-            return answer(link::ReadingsResponse { vehicle_is_unknown: true, ..Default::default() }, []);
+            return Ok(answer(link::ReadingsResponse { vehicle_is_unknown: true, ..Default::default() }, []));
         };
         let first = link::ReadingsResponse { next: forms::text_of(page.next.as_ref()), ..Default::default() };
-        answer(first, parts(page.readings, forms::reading_encoder(&self.table)))
+        Ok(answer(first, parts(page.readings, forms::reading_encoder(&self.table))))
     }
 
     type BucketsStream = Parts<link::BucketsResponse>;
@@ -49,7 +49,7 @@ impl ArchiveLink for ArchiveLinkService {
     async fn buckets(&self, request: Request<link::BucketsRequest>) -> Answer<Self::BucketsStream> {
         let page = self.archive.buckets(&forms::buckets_query(request.get_ref())?).await.map_err(told)?;
         let Some(page) = page else {
-            return answer(link::BucketsResponse { vehicle_is_unknown: true, ..Default::default() }, []);
+            return Ok(answer(link::BucketsResponse { vehicle_is_unknown: true, ..Default::default() }, []));
         };
         let first = link::BucketsResponse {
             next: forms::text_of(page.next.as_ref()),
@@ -57,7 +57,7 @@ impl ArchiveLink for ArchiveLinkService {
             ..Default::default()
         };
         let add = |bucket, part: &mut link::BucketsResponse| push(forms::bucket_to_proto(&bucket), &mut part.buckets);
-        answer(first, parts(page.buckets, add))
+        Ok(answer(first, parts(page.buckets, add)))
     }
 
     type NewestReadingsStream = Parts<link::ReadingsResponse>;
@@ -66,7 +66,7 @@ impl ArchiveLink for ArchiveLinkService {
         let ids = &bounded("vehicle_ids", request.get_ref().vehicle_ids.as_slice())?;
         let ids: Vec<VehicleId> = ids.iter().map(|id| forms::vehicle_id(id)).collect::<Result<_, _>>()?;
         let readings = self.archive.newest_readings(&ids).await.map_err(told)?;
-        answer(link::ReadingsResponse::default(), parts(readings, forms::reading_encoder(&self.table)))
+        Ok(answer(link::ReadingsResponse::default(), parts(readings, forms::reading_encoder(&self.table))))
     }
 
     async fn vehicle_ids(&self, request: Request<link::VehicleIdsRequest>) -> Answer<link::VehicleIdsResponse> {
@@ -90,14 +90,14 @@ impl ArchiveLink for ArchiveLinkService {
     ) -> Answer<Self::ListArchivedAlertsStream> {
         let page = self.archive.alerts(&forms::alerts_query(request.get_ref())?).await.map_err(told)?;
         let first = link::ArchivedAlertsResponse { next: forms::text_of(page.next.as_ref()), ..Default::default() };
-        answer(first, parts(page.alerts, forms::alert_to_proto))
+        Ok(answer(first, parts(page.alerts, forms::alert_to_proto)))
     }
 
     type GetArchivedAlertStream = Parts<link::ArchivedAlertsResponse>;
 
     async fn get_archived_alert(&self, request: Request<link::GetArchivedAlertRequest>) -> Answer<Self::GetArchivedAlertStream> {
         let alert = self.archive.alert(AlertId::from_number(request.get_ref().alert_id)).await.map_err(told)?;
-        answer(link::ArchivedAlertsResponse::default(), parts(alert, forms::alert_to_proto))
+        Ok(answer(link::ArchivedAlertsResponse::default(), parts(alert, forms::alert_to_proto)))
     }
 
     type AlertHistoryStream = Parts<link::AlertHistoryResponse>;
@@ -105,19 +105,19 @@ impl ArchiveLink for ArchiveLinkService {
     async fn alert_history(&self, request: Request<link::AlertHistoryRequest>) -> Answer<Self::AlertHistoryStream> {
         let history = self.archive.alert_history(AlertId::from_number(request.get_ref().alert_id)).await.map_err(told)?;
         let add = |change, part: &mut link::AlertHistoryResponse| push(forms::change_to_proto(change), &mut part.changes);
-        answer(link::AlertHistoryResponse::default(), parts(history, add))
+        Ok(answer(link::AlertHistoryResponse::default(), parts(history, add)))
     }
 
     type QuarantineStream = Parts<link::QuarantineResponse>;
 
     async fn quarantine(&self, request: Request<link::QuarantineRequest>) -> Answer<Self::QuarantineStream> {
-        messages(self.archive.quarantine(&forms::quarantine_query(request.get_ref())?).await.map_err(told)?)
+        Ok(messages(self.archive.quarantine(&forms::quarantine_query(request.get_ref())?).await.map_err(told)?))
     }
 
     type ReplayableStream = Parts<link::QuarantineResponse>;
 
     async fn replayable(&self, request: Request<link::QuarantineRequest>) -> Answer<Self::ReplayableStream> {
-        messages(self.archive.replayable(&forms::quarantine_query(request.get_ref())?).await.map_err(told)?)
+        Ok(messages(self.archive.replayable(&forms::quarantine_query(request.get_ref())?).await.map_err(told)?))
     }
 
     type QuarantinedMessagesStream = Parts<link::QuarantineResponse>;
@@ -127,7 +127,7 @@ impl ArchiveLink for ArchiveLinkService {
         request: Request<link::QuarantinedMessagesRequest>,
     ) -> Answer<Self::QuarantinedMessagesStream> {
         let found = self.archive.quarantined_messages(bounded("ids", &request.get_ref().ids)?).await.map_err(told)?;
-        messages(QuarantinePage { messages: found, next: None })
+        Ok(messages(QuarantinePage { messages: found, next: None }))
     }
 
     async fn count_not_whole(&self, request: Request<link::CountNotWholeRequest>) -> Answer<link::CountNotWholeResponse> {
@@ -183,7 +183,7 @@ impl ArchiveLink for ArchiveLinkService {
             None => self.archive.newest_configuration().await,
         };
         let Some(StoredConfiguration { revision, created_at, content }) = found.map_err(told)? else {
-            return answer(link::GetConfigurationResponse::default(), []);
+            return Ok(answer(link::GetConfigurationResponse::default(), []));
         };
         let first = link::GetConfigurationResponse {
             revision: Some(revision),
@@ -191,7 +191,7 @@ impl ArchiveLink for ArchiveLinkService {
             content: Bytes::new(),
         };
         let part = |content| link::GetConfigurationResponse { content, ..Default::default() };
-        answer(first, content_parts(content.into()).map(part))
+        Ok(answer(first, content_parts(content.into()).map(part)))
     }
 
     async fn put_model_file(&self, request: Request<Streaming<link::PutModelFileRequest>>) -> Answer<link::PutModelFileResponse> {
@@ -212,7 +212,7 @@ impl ArchiveLink for ArchiveLinkService {
         let found = self.archive.model_file(&request.get_ref().sha256).await.map_err(told)?;
         let first = link::GetModelFileResponse { is_there: found.is_some(), content: Bytes::new() };
         let part = |content| link::GetModelFileResponse { is_there: false, content };
-        answer(first, content_parts(found.unwrap_or_default().into()).map(part))
+        Ok(answer(first, content_parts(found.unwrap_or_default().into()).map(part)))
     }
 
     async fn put_vehicles(&self, request: Request<Streaming<link::PutVehiclesRequest>>) -> Answer<link::PutVehiclesResponse> {
@@ -237,7 +237,7 @@ impl ArchiveLink for ArchiveLinkService {
     async fn registered_vehicles(&self, _: Request<link::RegisteredVehiclesRequest>) -> Answer<Self::RegisteredVehiclesStream> {
         let records = self.archive.registered_vehicles().await.map_err(told)?;
         let add = |record, part: &mut link::RegisteredVehiclesResponse| push(forms::vehicle_to_proto(record), &mut part.vehicles);
-        answer(link::RegisteredVehiclesResponse::default(), parts(records, add))
+        Ok(answer(link::RegisteredVehiclesResponse::default(), parts(records, add)))
     }
 
     async fn register_generation(&self, _: Request<link::RegisterGenerationRequest>) -> Answer<link::RegisterGenerationResponse> {
@@ -257,15 +257,15 @@ fn told(error: ArchiveError) -> Status {
 }
 
 /// Parts are made when they are sent: an answer is not in memory twice.
-fn answer<M, P>(first: M, parts: P) -> Answer<Parts<M>>
+fn answer<M, P>(first: M, parts: P) -> Response<Parts<M>>
 where
     M: Send + 'static,
     P: IntoIterator<Item = M, IntoIter: Send + 'static>,
 {
-    Ok(Response::new(Box::pin(stream::iter(std::iter::once(first).chain(parts).map(Ok)))))
+    Response::new(Box::pin(stream::iter(std::iter::once(first).chain(parts).map(Ok))))
 }
 
-fn messages(page: QuarantinePage) -> Answer<Parts<link::QuarantineResponse>> {
+fn messages(page: QuarantinePage) -> Response<Parts<link::QuarantineResponse>> {
     let first = link::QuarantineResponse { next: page.next.map(|QuarantineCursor(id)| id), messages: Vec::new() };
     let add = |message, part: &mut link::QuarantineResponse| push(forms::message_to_proto(&message), &mut part.messages);
     answer(first, parts(page.messages, add))
