@@ -10,6 +10,7 @@ ORT_LIBRARY_SHA256 := 6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf6
 ORT_LIBRARY := libonnxruntime.so.$(ORT_VERSION)
 ORT := .cache/onnxruntime/$(ORT_LIBRARY)
 CHECKS := .cache/checks
+CLIENTS := .cache/clients/ready
 TEST_PACKAGES := mosquitto mosquitto-clients redis-server chromium postgresql faketime
 
 # The page: built by Node into its folder `dist`, from where cargo takes it into the binary.
@@ -18,7 +19,7 @@ PAGE := $(WEB)/dist/index.html.gz
 PAGE_SOURCES := $(shell find $(WEB) \( -name node_modules -o -name dist \) -prune -o -type f -print)
 PAGE_LIBRARIES := $(WEB)/node_modules/.package-lock.json
 
-.PHONY: help build run test torture mutations check bench roundtrip page fetch test-servers models clean
+.PHONY: help build run test torture mutations check bench roundtrip clients page fetch test-servers models clean
 
 help: ## Lists these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,7 +31,7 @@ build: $(ORT) $(PAGE) ## Builds target/release/odograph, ready to run
 run: build ## The whole product on embedded defaults, with a simulated fleet of 200 vehicles
 	./target/release/odograph run --simulate 200
 
-test: $(ORT) $(PAGE) test-servers ## Every test, against real servers that it starts itself
+test: $(ORT) $(PAGE) $(CLIENTS) test-servers ## Every test, against real servers that it starts itself
 	cargo test --locked --workspace --lib --bins --tests --no-fail-fast
 	node --test --test-reporter=spec tests/page/
 
@@ -59,6 +60,13 @@ roundtrip: $(ORT) ## Scoring in this process beside a Python scorer over gRPC
 	python3 -m venv .cache/roundtrip
 	.cache/roundtrip/bin/pip install --quiet --require-hashes --only-binary=:all: --requirement benches/roundtrip/requirements.txt
 	cargo bench --locked --bench roundtrip -- --python .cache/roundtrip/bin/python
+
+clients: $(CLIENTS) ## Python with the libraries of the tests' gRPC clients
+
+$(CLIENTS): tests/clients/requirements.txt
+	python3.11 -m venv .cache/clients
+	.cache/clients/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --requirement $<
+	touch $@
 
 page: $(PAGE) ## The page alone, for a debug build that runs
 

@@ -99,17 +99,19 @@ pub async fn start(
     for name in &names {
         reporter.set_service_status(name, ServingStatus::NotServing).await;
     }
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("the build made the descriptors");
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let router = Server::builder()
         .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(KEEP_ALIVE_AFTER))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .add_service(health)
-        .add_service(reflection)
+        .add_service(reflection().build_v1().expect("the build made the descriptors"))
+        // The only one that Python's grpcio-reflection (1.85) asks for.
+        .add_service(reflection().build_v1alpha().expect("the build made the descriptors"))
         .add_optional_service(
             telemetry.map(|telemetry| TelemetryServiceServer::new(telemetry).max_decoding_message_size(MAX_MESSAGE_BYTES)),
         )

@@ -5,6 +5,7 @@
 mod alerts;
 mod backup;
 mod bad_input;
+mod clients;
 mod doctor;
 mod floors;
 mod formats;
