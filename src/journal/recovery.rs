@@ -49,7 +49,6 @@ pub struct SavedVehicle {
 #[derive(Debug)]
 pub enum Tail {
     /// On this disk.
-    #[expect(private_interfaces, reason = "only a journal makes one")]
     Read {
         walk: Walk,
         end: u64,

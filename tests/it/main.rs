@@ -21,6 +21,7 @@ mod quality;
 mod reading_back;
 mod redis;
 mod reordering;
+mod roles;
 mod shared;
 mod slo;
 mod support;

@@ -23,7 +23,7 @@ const TOGETHER: usize = 60;
 const MESSAGES: usize = VEHICLES * 86_400 / 30 / TOGETHER;
 
 /// A day of a fleet that falls ill, so moved that it ends now; by message, as vehicles send one after the other what they kept.
-fn a_day(folder: &Path, seed: u64, table: &Arc<SignalTable>) -> Vec<(String, Vec<Reading>)> {
+pub fn a_day(folder: &Path, seed: u64, table: &Arc<SignalTable>) -> Vec<(String, Vec<Reading>)> {
     let file = folder.join("day.parquet");
     let (vehicles, path, seed) = (VEHICLES.to_string(), file.to_str().unwrap(), seed.to_string());
     let day = ["--every", "30s", "--seconds", "86400", "--faults-every", "12h", "--seed", &seed, "--out", path];
