@@ -123,7 +123,8 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
         let allowed = register.clone().filter(|_| settings.ingest.only_registered);
         Arc::new(allowed.into_iter().fold(intake, Intake::only_from))
     });
-    let commands = match &lanes {
+    // Made where it is needed: a clone that is kept would keep the lanes from ending.
+    let commands = || match &lanes {
         Some(lanes) => commands_to(lanes.inlet.clone()),
         None => peers.analytics.as_ref().map_or_else(joints::no_commands, control::commands_to),
     };
@@ -132,7 +133,7 @@ pub async fn run(settings: Settings, roads: Option<Roads>, ready: impl FnOnce(Ad
             live: Arc::clone(&shown.live),
             open_alerts: Arc::clone(&shown.open_alerts),
             alert_feed: Arc::clone(&shown.feed),
-            commands,
+            commands: commands(),
             archive: Arc::clone(archive),
             register: register.clone(),
             table: Arc::clone(&table),

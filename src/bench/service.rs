@@ -49,15 +49,16 @@ pub struct Service {
 }
 
 impl Service {
-    /// Returns once the service is ready. `messages` takes its stderr, appended. Further arguments come last and win.
+    /// Returns once the service is ready. `messages` takes its stderr, appended. Addresses that the further arguments do not name are free ports.
     pub fn start(executable: &Path, data: &Path, messages: &Path, arguments: &[&str]) -> Result<Self, ServiceError> {
         let failed = |source| ServiceError::Start { executable: executable.to_owned(), source };
         let stderr = File::options().create(true).append(true).open(messages).map_err(failed)?;
+        let free = ["--http", "--mqtt", "--grpc"].into_iter().filter(|flag| !arguments.contains(flag));
         let mut child = Command::new(executable)
             .arg("run")
             .arg("--data")
             .arg(data)
-            .args(["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
+            .args(free.into_iter().flat_map(|flag| [flag, "127.0.0.1:0"]))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
