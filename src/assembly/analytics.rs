@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::joints::{fences_of, records_of};
+use super::line::Parts;
 use super::models;
-use super::peers::Peers;
 use crate::analytics::blueprint::{Blueprint, ModelSource, Records};
 use crate::analytics::checks::Checks;
 use crate::analytics::fences::FenceSet;
@@ -34,20 +34,17 @@ impl Lanes {
     /// `local`: what storage in this process hands over; `None`: it is asked over its link, and waited for.
     pub async fn start(
         local: Option<(Journal, Recovery, Followed)>,
-        peers: &Peers,
         (archive, register): (&SharedArchive, &VehicleRegister),
-        table: &Arc<SignalTable>,
-        settings: &Settings,
+        parts: &Parts<'_>,
         slo: &Arc<Slo>,
-        tasks: &Tasks,
     ) -> anyhow::Result<Self> {
-        let (journal, recovery, shown): (Arc<dyn Outlet>, _, _) = match local {
-            Some((journal, recovery, shown)) => (Arc::new(journal), recovery, Some(shown)),
-            None => {
-                let peer = peers.storage.as_ref().expect("the settings were checked");
-                let (journal, recovery) = RemoteJournal::take_over(peer, tasks).await?;
-                (Arc::new(journal), recovery, None)
-            }
+        let Parts { settings, peers, table, tasks } = parts;
+        let (journal, recovery, shown): (Arc<dyn Outlet>, _, _) = if let Some((journal, recovery, shown)) = local {
+            (Arc::new(journal), recovery, Some(shown))
+        } else {
+            let peer = peers.storage.as_ref().expect("the settings were checked");
+            let (journal, recovery) = RemoteJournal::take_over(peer, tasks).await?;
+            (Arc::new(journal), recovery, None)
         };
         let mut blueprint = blueprint(settings, table)?;
         blueprint.records = records_of(register);
@@ -66,7 +63,9 @@ impl Lanes {
         let lanes::Started { inlet, open_alerts } =
             lanes::start(LaneStart { blueprint: &blueprint, journal, recovery, publish, slo: Arc::clone(slo), tasks })?;
         if let Some(shown) = &shown {
-            open_alerts.iter().for_each(|alert| shown.open_alerts.take(alert));
+            for alert in &open_alerts {
+                shown.open_alerts.take(alert);
+            }
         }
         let are_files = !settings.fences.files.is_empty();
         let models = blueprint.models;

@@ -29,7 +29,7 @@ impl Backoff {
     }
 
     /// Between half of the pause and all of it, so that a fleet of clients does not come back at one moment.
-    pub fn next(&mut self) -> Duration {
+    pub fn longer(&mut self) -> Duration {
         let pause = FIRST.saturating_mul(1 << self.failures.min(16)).min(self.longest);
         self.failures += 1;
         pause.mul_f64(rand::random_range(0.5..=1.0))
@@ -43,11 +43,11 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_limit_and_begin_anew_after_success() {
         let mut backoff = Backoff::default();
-        assert!((FIRST / 2..=FIRST).contains(&backoff.next()));
-        let pauses: Vec<_> = (0..40).map(|_| backoff.next()).collect();
+        assert!((FIRST / 2..=FIRST).contains(&backoff.longer()));
+        let pauses: Vec<_> = (0..40).map(|_| backoff.longer()).collect();
         assert!(pauses.iter().all(|pause| *pause <= LONGEST));
         assert!(pauses[30..].iter().all(|pause| *pause >= LONGEST / 2));
         backoff.reset();
-        assert!(backoff.next() <= FIRST);
+        assert!(backoff.longer() <= FIRST);
     }
 }

@@ -124,7 +124,7 @@ impl Subscriber {
             };
             gauge!(BROKER_CONNECTED).set(0.0);
             let Err(error) = ended else { return };
-            let pause = backoff.next();
+            let pause = backoff.longer();
             warn!(%error, retry_in = ?pause, "no connection to the broker");
             tokio::select! {
                 () = sleep(pause) => {}

@@ -47,6 +47,7 @@ pub struct SavedVehicle {
 
 /// Frames that no saved state stands for. To be read before the lanes save their next checkpoint.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Tail {
     /// On this disk.
     Read {

@@ -43,9 +43,11 @@ impl OpenAlerts {
     }
 
     /// These and no others are open now. Returns the vehicles whose alerts may look otherwise than before.
-    pub fn replace(&self, alerts: Vec<Alert>) -> HashSet<VehicleId> {
+    pub fn replace<'a>(&self, alerts: impl Iterator<Item = &'a Alert>) -> HashSet<VehicleId> {
         let now = Self::default();
-        alerts.iter().for_each(|alert| now.take(alert));
+        for alert in alerts {
+            now.take(alert);
+        }
         let mut touched = now.vehicles();
         let mut open = self.0.write().expect("no holder panics");
         touched.extend(open.of_vehicle.keys().cloned());

@@ -88,7 +88,7 @@ impl Link {
                 pause.reset();
             }
             tokio::select! {
-                () = tokio::time::sleep(pause.next()) => {}
+                () = tokio::time::sleep(pause.longer()) => {}
                 () = stop.requested(), if stopping_since.is_none() => {}
             }
         }

@@ -34,7 +34,7 @@ async fn run(peer: &Peer, copy: &Followed, stop: &mut Stop) {
         };
         peer.is_away(&ended.err().unwrap_or_else(|| Status::unavailable("storage ended the stream")));
         tokio::select! {
-            () = tokio::time::sleep(pause.next()) => {}
+            () = tokio::time::sleep(pause.longer()) => {}
             () = stop.requested() => return,
         }
     }
@@ -46,17 +46,19 @@ async fn follow(peer: &Peer, copy: &Followed, after_alert: &mut u64, pause: &mut
     peer.is_connected();
     while let Some(response) = changes.message().await? {
         pause.reset();
-        copy.take(response, after_alert).map_err(|error| Status::new(Code::DataLoss, error.to_string()))?;
+        copy.take(&response, after_alert).map_err(|error| Status::new(Code::DataLoss, error.to_string()))?;
     }
     Ok(())
 }
 
 impl Followed {
-    fn take(&self, response: link::FollowResponse, after_alert: &mut u64) -> Result<(), RecordError> {
+    fn take(&self, response: &link::FollowResponse, after_alert: &mut u64) -> Result<(), RecordError> {
         if response.replaces_open_alerts {
             let open = response.open_alerts.iter().map(|record| self.event(record)).collect::<Result<Vec<_>, _>>()?;
-            let touched = self.open_alerts.replace(open.into_iter().map(|event| event.alert).collect());
-            touched.iter().for_each(|vehicle_id| self.live.touch(vehicle_id));
+            let touched = self.open_alerts.replace(open.iter().map(|event| &event.alert));
+            for vehicle_id in &touched {
+                self.live.touch(vehicle_id);
+            }
             self.feed.skip();
         }
         let states = response.vehicles.iter().map(|state| mirror::decode_state(state, &self.table));

@@ -52,7 +52,7 @@ pub(super) fn follow(
     let subscription = followed.feed.subscribe(after);
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let follower = Follower {
+    let first = Follower {
         encoder: StateEncoder::new(Arc::clone(&followed.table)),
         cursor: Cursor::default(),
         is_behind: after.is_none().then(|| subscription.after()),
@@ -62,7 +62,7 @@ pub(super) fn follow(
         pace,
         stop,
     };
-    stream::unfold(follower, async |mut follower| {
+    stream::unfold(first, async |mut follower| {
         let response = follower.next().await?;
         Some((Ok(response), follower))
     })

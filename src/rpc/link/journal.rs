@@ -135,7 +135,7 @@ impl Shared {
                 pause.reset();
             }
             tokio::select! {
-                () = tokio::time::sleep(pause.next()) => {}
+                () = tokio::time::sleep(pause.longer()) => {}
                 () = stop.requested(), if stopping_since.is_none() => {}
             }
         };
@@ -208,7 +208,9 @@ impl Shared {
         }
         drop(state);
         self.room.notify_all();
-        kept.iter_mut().for_each(|item| item.promises.keep_promises());
+        for item in &mut kept {
+            item.promises.keep_promises();
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -248,7 +250,7 @@ async fn recover(peer: &Peer, session: u64, stop: &mut Stop) -> anyhow::Result<R
             Err(status) => anyhow::bail!("storage does not hand over the lanes: {}", super::describe(&status)),
         }
         tokio::select! {
-            () = tokio::time::sleep(pause.next()) => {}
+            () = tokio::time::sleep(pause.longer()) => {}
             () = stop.requested() => anyhow::bail!("told to stop before storage was reached"),
         }
     }

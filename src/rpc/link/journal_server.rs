@@ -103,9 +103,9 @@ impl StorageLink for StorageLinkService {
 
     async fn append(&self, request: Request<Streaming<link::AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
         let mut requests = request.into_inner();
-        let hello = match requests.message().await?.and_then(|first| first.kind) {
-            Some(link::append_request::Kind::Hello(hello)) => hello,
-            _ => return Err(Status::invalid_argument("the first message says hello")),
+        let first = requests.message().await?.and_then(|first| first.kind);
+        let Some(link::append_request::Kind::Hello(hello)) = first else {
+            return Err(Status::invalid_argument("the first message says hello"));
         };
         let connection = self.0.connect(hello.session)?;
         let (kept, answers) = watch::channel(0);
