@@ -143,7 +143,7 @@ fn four_processes_make_of_a_recorded_day_what_one_does() {
         }
     }
     let (one, four) = (whole.api(), apart.api());
-    let mut seen = 0;
+    let mut compared = 0;
     for id in ids {
         let path = format!("/api/v1/vehicles/{id}/readings?");
         let count = day.iter().filter(|(of, _)| of == id).map(|(_, readings)| readings.len()).sum::<usize>();
@@ -161,7 +161,7 @@ fn four_processes_make_of_a_recorded_day_what_one_does() {
                 .collect();
             assert!(differ.is_empty(), "{id} at {}: {}", left["recorded_at"], differ.join("; "));
         }
-        seen += by_four.len();
+        compared += by_four.len();
         let newest = |api: &Api| {
             let mut vehicle = api.vehicle(id).unwrap();
             vehicle.as_object_mut().unwrap().remove("received_at");
@@ -169,12 +169,14 @@ fn four_processes_make_of_a_recorded_day_what_one_does() {
         };
         assert_eq!(newest(&one)["scores"], newest(&four)["scores"], "{id}");
     }
-    assert_eq!(seen, readings);
+    assert_eq!(compared, readings);
     let alerts = |api: &Api| {
         let mut alerts = said(api, "/api/v1/alerts?", "alerts");
         alerts.sort_by_key(|alert| alert["alert_id"].as_str().unwrap().to_owned());
         // Of the end of a batch, which the two cut differently.
-        alerts.iter_mut().for_each(|alert| drop(alert.as_object_mut().unwrap().remove("explanation")));
+        for alert in &mut alerts {
+            alert.as_object_mut().unwrap().remove("explanation");
+        }
         alerts
     };
     // Changes of alerts stand behind the readings in the journal, and a copy of open ones follows.
@@ -199,7 +201,7 @@ fn nothing_is_lost_while_one_role_after_another_is_killed_or_stands_still() {
     let mut apart = Apart::start();
     let fleet = Fleet::new("roles", 40, chance.next());
     for round in 0..if is_torture() { 40 } else { 2 } {
-        for number in 0..ROLES.len() {
+        for (number, role) in ROLES.iter().enumerate() {
             for is_killed in [true, false] {
                 let stopping = AtomicBool::new(false);
                 let mqtt = apart.mqtt;
@@ -234,7 +236,7 @@ fn nothing_is_lost_while_one_role_after_another_is_killed_or_stands_still() {
                     recovered
                 });
                 let how = if is_killed { "killed" } else { "stood still" };
-                println!("round {round}: {} {how}, acknowledged again after {recovered:?}", ROLES[number]);
+                println!("round {round}: {role} {how}, acknowledged again after {recovered:?}");
             }
         }
     }
