@@ -177,9 +177,7 @@ async fn serve_grpc(
         is_ready: Box::new(move || monitor.health() == JournalHealth::Ok),
         tasks: tasks.clone(),
     };
-    let address = settings.grpc.address;
-    let bound = rpc::start(address, parts).await;
-    bound.with_context(|| format!("cannot listen for gRPC on {address}; choose another with --grpc"))
+    Ok(rpc::start(&settings.grpc, parts).await?)
 }
 
 fn open_journal(settings: &Settings, tasks: &Tasks) -> anyhow::Result<(Journal, Recovery)> {

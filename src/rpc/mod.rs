@@ -2,6 +2,7 @@
 //! in the forms of `wire`; thinks nothing itself.
 
 mod alerts;
+mod callers;
 #[cfg(test)]
 mod compatibility;
 mod telemetry;
@@ -12,13 +13,14 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::fleet::Fleet;
 use crate::ingest::Intake;
+use crate::settings;
 use crate::tasks::{Stop, Tasks};
+use crate::tls::{self, ClientCertificates, ServerSettings, TlsError, TlsServer};
 use crate::wire::proto::v1::alert_service_server::AlertServiceServer;
 use crate::wire::proto::v1::telemetry_service_server::TelemetryServiceServer;
 
@@ -48,13 +50,24 @@ pub struct Parts {
     pub tasks: Tasks,
 }
 
+#[derive(Debug, thiserror::Error)]
+pub enum RpcError {
+    #[error("cannot listen for gRPC on {address}: {source}; choose another with --grpc")]
+    Address { address: SocketAddr, source: std::io::Error },
+    #[error("[grpc] {0}")]
+    Tls(#[from] TlsError),
+}
+
 /// Serves until the process is told to stop; then new calls are refused, and streams end.
 ///
 /// # Errors
-/// Where the address cannot be listened on.
-pub async fn start(address: SocketAddr, parts: Parts) -> Result<SocketAddr, std::io::Error> {
-    let listener = TcpListener::bind(address).await?;
-    let bound = listener.local_addr()?;
+/// Where the address cannot be listened on, or the certificate does not serve.
+pub async fn start(settings: &settings::Grpc, parts: Parts) -> Result<SocketAddr, RpcError> {
+    let address = settings.address;
+    let failed = |source| RpcError::Address { address, source };
+    let security = security(settings)?;
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
     let Parts { fleet, intake, ack_timeout, is_ready, tasks } = parts;
     let (reporter, health) = tonic_health::server::health_reporter();
     for name in SERVICES {
@@ -74,6 +87,7 @@ pub async fn start(address: SocketAddr, parts: Parts) -> Result<SocketAddr, std:
         .add_service(reflection)
         .add_service(TelemetryServiceServer::new(telemetry).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(AlertServiceServer::new(Alerts { fleet, tasks: tasks.clone() }));
+    let incoming = tls::incoming(listener, security, &tasks);
     let mut stop = tasks.stop();
     let (watched, stop_of_health) = (reporter, tasks.stop());
     tasks.spawn("grpc health", async move {
@@ -81,12 +95,20 @@ pub async fn start(address: SocketAddr, parts: Parts) -> Result<SocketAddr, std:
         Ok(())
     });
     tasks.spawn("grpc", async move {
-        // Else small answers wait for the acknowledgement of the one before.
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         router.serve_with_incoming_shutdown(incoming, async move { stop.requested().await }).await?;
         Ok(())
     });
     Ok(bound)
+}
+
+fn security(settings: &settings::Grpc) -> Result<Option<Arc<TlsServer>>, TlsError> {
+    let files = settings.tls();
+    if !files.has_certificate() {
+        return Ok(None);
+    }
+    let clients = if files.has_authority() { ClientCertificates::Required } else { ClientCertificates::None };
+    let server = TlsServer::new(ServerSettings { files, revoked: settings.revoked.clone(), clients, protocols: &[b"h2"] })?;
+    Ok(Some(Arc::new(server)))
 }
 
 const SERVICES: [&str; 2] = ["odograph.v1.TelemetryService", "odograph.v1.AlertService"];
