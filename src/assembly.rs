@@ -98,10 +98,7 @@ async fn open(
     services.telemetry = rpc::TelemetryParts { fleet: fleet.clone(), intake: takes_readings.clone(), ack_timeout };
     services.alerts = fleet.clone().filter(|_| settings.has(Role::Dashboard));
     let takes_readings_now = readiness.clone();
-    let grpc = settings.grpc.address;
-    let grpc = rpc::start(grpc, services, move || takes_readings_now.is_durable(), tasks)
-        .await
-        .with_context(|| format!("cannot listen for gRPC on {grpc}; choose another with --grpc"))?;
+    let grpc = rpc::start(&settings.grpc, services, move || takes_readings_now.is_durable(), tasks).await?;
     let page = match (fleet, &intake) {
         (Some(fleet), Some(intake)) if settings.has(Role::Dashboard) => Some(line.page(&parts, fleet, intake, roads.as_ref())?),
         _ => None,

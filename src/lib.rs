@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod settings;
 pub mod slo;
 pub mod tasks;
+pub mod tls;
 
 pub mod journal; // floor 1
 pub mod wire;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use tonic::transport::Endpoint;
 
 use crate::domain::SignalTable;
 use crate::rpc::archive_link::RemoteArchive;
 use crate::rpc::link::Peer;
 use crate::settings::Links;
 use crate::storage::SharedArchive;
+use crate::tls::TlsClient;
 
 pub(super) struct Peers {
     pub analytics: Option<Peer>,
@@ -22,9 +22,9 @@ impl Peers {
             if address.is_empty() {
                 return Ok(None);
             }
-            let endpoint = Endpoint::from_shared(address.clone());
-            let endpoint = endpoint.with_context(|| format!("`links.{name}` {address:?} is no address"))?;
-            Ok(Some(Peer::new(name, endpoint, |endpoint| endpoint.connect_lazy())))
+            let tls = address.starts_with("https://").then(|| TlsClient::new(links.tls(), &[b"h2"])).transpose();
+            let peer = Peer::new(name, address, tls.context("[links]")?);
+            Ok(Some(peer.with_context(|| format!("`links.{name}` {address:?} is no address"))?))
         };
         Ok(Self { analytics: peer("analytics", &links.analytics)?, storage: peer("storage", &links.storage)? })
     }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status};
 
+use super::callers;
 use crate::clock;
 use crate::domain::{Action, Alert, AlertId, Command, VehicleId, Verdict};
 use crate::fleet::{CommandFailed, Fleet, MAX_NAME_CHARACTERS, MAX_NOTE_CHARACTERS, text_of_person};
@@ -24,6 +25,7 @@ pub(super) struct Alerts {
 #[tonic::async_trait]
 impl AlertService for Alerts {
     async fn list_alerts(&self, request: Request<v1::ListAlertsRequest>) -> Result<Response<v1::ListAlertsResponse>, Status> {
+        callers::only_services(request.extensions())?;
         let id = request.into_inner().vehicle_id;
         let of = if id.is_empty() { None } else { Some(vehicle(&id)?) };
         let open = self.fleet.open_alerts();
@@ -37,6 +39,7 @@ impl AlertService for Alerts {
         &self,
         request: Request<v1::StreamAlertsRequest>,
     ) -> Result<Response<Self::StreamAlertsStream>, Status> {
+        callers::only_services(request.extensions())?;
         let changes = self.fleet.alert_feed().subscribe(request.into_inner().after);
         let follower = (changes, self.tasks.stop());
         let messages = stream::unfold(follower, async |(mut changes, mut stop): (Subscription, Stop)| {
@@ -54,12 +57,14 @@ impl AlertService for Alerts {
     }
 
     async fn acknowledge_alert(&self, request: Request<v1::AcknowledgeAlertRequest>) -> Result<Response<v1::Alert>, Status> {
+        callers::only_services(request.extensions())?;
         let asked = request.into_inner();
         self.command(Asked { alert: &asked.alert_id, vehicle: &asked.vehicle_id, by: &asked.by, note: "" }, Action::Acknowledge)
             .await
     }
 
     async fn assign_alert(&self, request: Request<v1::AssignAlertRequest>) -> Result<Response<v1::Alert>, Status> {
+        callers::only_services(request.extensions())?;
         let asked = request.into_inner();
         let to = text("to", &asked.to, MAX_NAME_CHARACTERS)?;
         self.command(Asked { alert: &asked.alert_id, vehicle: &asked.vehicle_id, by: &asked.by, note: "" }, Action::Assign { to })
@@ -67,6 +72,7 @@ impl AlertService for Alerts {
     }
 
     async fn silence_alert(&self, request: Request<v1::SilenceAlertRequest>) -> Result<Response<v1::Alert>, Status> {
+        callers::only_services(request.extensions())?;
         let asked = request.into_inner();
         let until = asked.until.as_ref().and_then(timestamp_from_proto);
         let until = until.filter(|until| *until > clock::now());
@@ -79,6 +85,7 @@ impl AlertService for Alerts {
     }
 
     async fn resolve_alert(&self, request: Request<v1::ResolveAlertRequest>) -> Result<Response<v1::Alert>, Status> {
+        callers::only_services(request.extensions())?;
         let asked = request.into_inner();
         let verdict = match asked.verdict.as_str() {
             "" => None,

@@ -3,6 +3,7 @@
 
 mod alerts;
 pub mod archive_link;
+mod callers;
 #[cfg(test)]
 mod compatibility;
 pub mod link;
@@ -13,14 +14,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::fleet::Fleet;
 use crate::ingest::Intake;
+use crate::settings;
 use crate::tasks::{Stop, Tasks};
+use crate::tls::{self, ClientCertificates, ServerSettings, TlsError, TlsServer};
 use crate::wire::proto::link::v1::analytics_link_server::AnalyticsLinkServer;
 use crate::wire::proto::link::v1::archive_link_server::ArchiveLinkServer;
 use crate::wire::proto::link::v1::storage_link_server::StorageLinkServer;
@@ -70,18 +74,29 @@ pub struct TelemetryParts {
     pub ack_timeout: Duration,
 }
 
+#[derive(Debug, thiserror::Error)]
+pub enum RpcError {
+    #[error("cannot listen for gRPC on {address}: {source}; choose another with --grpc")]
+    Address { address: SocketAddr, source: std::io::Error },
+    #[error("[grpc] {0}")]
+    Tls(#[from] TlsError),
+}
+
 /// Serves until the process is told to stop; then new calls are refused, and streams end. `is_ready`: whether readings are taken at present.
 ///
 /// # Errors
-/// Where the address cannot be listened on.
+/// Where the address cannot be listened on, or the certificate does not serve.
 pub async fn start(
-    address: SocketAddr,
+    settings: &settings::Grpc,
     services: Services,
     is_ready: impl Fn() -> bool + Send + Sync + 'static,
     tasks: &Tasks,
-) -> Result<SocketAddr, std::io::Error> {
-    let listener = TcpListener::bind(address).await?;
-    let bound = listener.local_addr()?;
+) -> Result<SocketAddr, RpcError> {
+    let address = settings.address;
+    let failed = |source| RpcError::Address { address, source };
+    let security = security(settings)?;
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
     let Services { telemetry, alerts, analytics_link, storage_link, archive_link } = services;
     let has_telemetry = telemetry.fleet.is_some() || telemetry.intake.is_some();
     let telemetry = has_telemetry.then(|| Telemetry { parts: telemetry, tasks: tasks.clone() });
@@ -116,15 +131,18 @@ pub async fn start(
             telemetry.map(|telemetry| TelemetryServiceServer::new(telemetry).max_decoding_message_size(MAX_MESSAGE_BYTES)),
         )
         .add_optional_service(alerts.map(|fleet| AlertServiceServer::new(Alerts { fleet, tasks: tasks.clone() })))
-        .add_optional_service(
-            analytics_link.map(|link| AnalyticsLinkServer::new(link).max_decoding_message_size(link::MAX_MESSAGE_BYTES)),
-        )
-        .add_optional_service(storage_link.map(|link| {
-            StorageLinkServer::new(link)
-                .max_decoding_message_size(link::MAX_MESSAGE_BYTES)
-                .max_encoding_message_size(link::MAX_MESSAGE_BYTES)
+        .add_optional_service(analytics_link.map(|link| {
+            let server = AnalyticsLinkServer::new(link).max_decoding_message_size(link::MAX_MESSAGE_BYTES);
+            InterceptedService::new(server, of_services)
         }))
-        .add_optional_service(archive_link);
+        .add_optional_service(storage_link.map(|link| {
+            let server = StorageLinkServer::new(link)
+                .max_decoding_message_size(link::MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(link::MAX_MESSAGE_BYTES);
+            InterceptedService::new(server, of_services)
+        }))
+        .add_optional_service(archive_link.map(|link| InterceptedService::new(link, of_services)));
+    let incoming = tls::incoming(listener, security, tasks);
     let mut stop = tasks.stop();
     let (watched, stop_of_health) = (reporter, tasks.stop());
     tasks.spawn("grpc health", async move {
@@ -132,8 +150,6 @@ pub async fn start(
         Ok(())
     });
     tasks.spawn("grpc", async move {
-        // Else small answers wait for the acknowledgement of the one before.
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         router.serve_with_incoming_shutdown(incoming, async move { stop.requested().await }).await?;
         Ok(())
     });
@@ -145,6 +161,22 @@ const ALERTS: &str = "odograph.v1.AlertService";
 const ANALYTICS_LINK: &str = "odograph.link.v1.AnalyticsLink";
 const STORAGE_LINK: &str = "odograph.link.v1.StorageLink";
 const ARCHIVE_LINK: &str = "odograph.link.v1.ArchiveLink";
+
+/// Of calls over links.
+fn of_services(request: Request<()>) -> Result<Request<()>, Status> {
+    callers::only_services(request.extensions())?;
+    Ok(request)
+}
+
+fn security(settings: &settings::Grpc) -> Result<Option<Arc<TlsServer>>, TlsError> {
+    let files = settings.tls();
+    if !files.has_certificate() {
+        return Ok(None);
+    }
+    let clients = if files.has_authority() { ClientCertificates::Required } else { ClientCertificates::None };
+    let server = TlsServer::new(ServerSettings { files, revoked: settings.revoked.clone(), clients, protocols: &[b"h2"] })?;
+    Ok(Some(Arc::new(server)))
+}
 
 /// Not serving while nothing is acknowledged, and from the stop signal on.
 async fn report_health(

@@ -14,6 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::TelemetryParts;
+use super::callers::{self, Authority};
 use crate::clock;
 use crate::domain::{Source, Timestamp, VehicleId, VehicleState};
 use crate::fleet::filter::{BoundingBox, Filter, Ids};
@@ -62,7 +63,10 @@ struct Begun {
 #[tonic::async_trait]
 impl TelemetryService for Telemetry {
     async fn ingest_reading(&self, request: Request<v1::TelemetryReading>) -> Result<Response<v1::IngestResponse>, Status> {
-        let batch = v1::TelemetryBatch { readings: vec![request.into_inner()] };
+        let authority = callers::authority(request.extensions())?;
+        let reading = request.into_inner();
+        authority.may_send_for(&reading.vehicle_id)?;
+        let batch = v1::TelemetryBatch { readings: vec![reading] };
         let (intake, ack_timeout) = (self.intake()?, self.parts.ack_timeout);
         let mut answer = v1::IngestResponse::default();
         for message in by_vehicle(batch) {
@@ -78,6 +82,7 @@ impl TelemetryService for Telemetry {
         &self,
         request: Request<Streaming<v1::TelemetryBatch>>,
     ) -> Result<Response<Self::IngestReadingsStream>, Status> {
+        let authority = callers::authority(request.extensions())?;
         let mut batches = request.into_inner();
         let (in_hand, settled) = mpsc::channel::<Result<Vec<Begun>, Status>>(BATCHES_ON_THE_WAY);
         let (intake, mut stop) = (Arc::clone(self.intake()?), self.tasks.stop());
@@ -89,7 +94,7 @@ impl TelemetryService for Telemetry {
                 };
                 let (begun, is_over) = match batch {
                     Ok(None) => break,
-                    Ok(Some(batch)) => (begin(&intake, batch).await, false),
+                    Ok(Some(batch)) => (begin(&intake, &authority, batch).await, false),
                     Err(status) => (Err(status), true),
                 };
                 let is_over = is_over || begun.is_err();
@@ -121,6 +126,7 @@ impl TelemetryService for Telemetry {
         &self,
         request: Request<v1::VehicleStateRequest>,
     ) -> Result<Response<Self::StreamVehicleStateStream>, Status> {
+        callers::only_services(request.extensions())?;
         let id = request.into_inner().vehicle_id;
         let vehicle_id = VehicleId::new(&id).map_err(|error| Status::invalid_argument(format!("vehicle_id {id:?}: {error}")))?;
         let fleet = self.fleet()?;
@@ -145,6 +151,7 @@ impl TelemetryService for Telemetry {
         &self,
         request: Request<v1::FleetStateRequest>,
     ) -> Result<Response<Self::StreamFleetStateStream>, Status> {
+        callers::only_services(request.extensions())?;
         let v1::FleetStateRequest { vehicle_ids, bounding_box } = request.into_inner();
         let ids = (!vehicle_ids.is_empty()).then(|| Ids::new(vehicle_ids.iter().map(String::as_str)));
         let ids =
@@ -198,7 +205,10 @@ fn by_vehicle(batch: v1::TelemetryBatch) -> impl Iterator<Item = Part> {
 }
 
 /// Waits while lanes are full: the client then waits too.
-async fn begin(intake: &Intake, batch: v1::TelemetryBatch) -> Result<Vec<Begun>, Status> {
+async fn begin(intake: &Intake, authority: &Authority, batch: v1::TelemetryBatch) -> Result<Vec<Begun>, Status> {
+    for reading in &batch.readings {
+        authority.may_send_for(&reading.vehicle_id)?;
+    }
     let mut begun = Vec::new();
     for part in by_vehicle(batch) {
         let pending = intake.begin(&part.as_message()).await.map_err(refused)?;

@@ -33,9 +33,15 @@ impl Settings {
             self.http.address.ip().is_loopback(),
             "`http.address` is not on loopback: there are no accounts, so page and API would be open to everyone; reach them through a tunnel",
         );
+        let grpc = self.grpc.tls();
         check(
-            self.grpc.address.ip().is_loopback(),
-            "`grpc.address` is not on loopback: there are no accounts, so it would be open to everyone; reach it through a tunnel",
+            self.grpc.address.ip().is_loopback() || grpc.has_authority(),
+            "`grpc.address` is not on loopback and would be open to everyone; set `grpc.certificate`, `grpc.private_key` and \
+             `grpc.client_authority` (`odograph pki` makes them), or reach it through a tunnel",
+        );
+        check(
+            grpc.has_certificate() || !grpc.has_authority(),
+            "`grpc.client_authority` needs `grpc.certificate`: without TLS no client shows a certificate",
         );
         check(self.fleet.stale_after < self.fleet.offline_after, "`fleet.stale_after` must be below `fleet.offline_after`");
         check(self.journal.segment.bytes() >= 1 << 20, "`journal.segment` is under 1MiB; a message must fit a segment");
@@ -45,6 +51,8 @@ impl Settings {
         );
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
         problems.extend(self.role_problems());
+        problems.extend(self.grpc.tls().problem("grpc"));
+        problems.extend(self.links.tls().problem("links"));
         problems.extend(self.page.problems());
         problems.extend(self.slo.problems());
         problems.extend(signals::contradictions(&self.signals));

@@ -9,6 +9,7 @@ mod roles;
 mod rules;
 mod signals;
 mod slo;
+mod tls;
 mod units;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ pub use roles::{Links, Role};
 pub use rules::{RuleSetting, Rules};
 pub use signals::{SignalSetting, signal_table};
 pub use slo::{ShareObjective, Slo, TimedObjective};
+pub use tls::TlsFiles;
 pub use units::{ByteSize, Interval};
 
 /// Where everything embedded keeps its files, unless told otherwise.
@@ -67,6 +69,21 @@ pub struct Http {
 pub struct Grpc {
     /// Port 0 picks a free one.
     pub address: SocketAddr,
+    /// Of this server, PEM, and its key. Empty: plain text.
+    pub certificate: PathBuf,
+    pub private_key: PathBuf,
+    /// Only clients with a certificate that this authority signed are served. Empty: everybody, so on loopback only.
+    pub client_authority: PathBuf,
+    /// Revocation lists of that authority, PEM. Empty: none.
+    pub revoked: PathBuf,
+}
+
+impl Grpc {
+    #[must_use]
+    pub fn tls(&self) -> TlsFiles {
+        let Self { certificate, private_key, client_authority, .. } = self.clone();
+        TlsFiles { certificate, private_key, authority: client_authority }
+    }
 }
 
 /// The embedded endpoint for vehicles.
@@ -263,7 +280,13 @@ impl Default for Http {
 
 impl Default for Grpc {
     fn default() -> Self {
-        Self { address: loopback(50051) }
+        Self {
+            address: loopback(50051),
+            certificate: PathBuf::new(),
+            private_key: PathBuf::new(),
+            client_authority: PathBuf::new(),
+            revoked: PathBuf::new(),
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Which parts of the service a process is, and where it finds the others.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use super::Settings;
+use super::{Settings, TlsFiles};
 
 /// What a process does. One that does all of them needs no links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,9 +24,22 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Links {
-    /// `http://HOST:PORT`: the gRPC address of the process with the role. Empty where this process has it, or nobody asks it.
+    /// `http://HOST:PORT`, or `https://HOST:PORT` with the files below: the gRPC address of the process with the role. Empty where this process has it, or nobody asks it.
     pub analytics: String,
     pub storage: String,
+    /// This process's own, by which the others know it.
+    pub certificate: PathBuf,
+    pub private_key: PathBuf,
+    /// Whose signature theirs must bear.
+    pub authority: PathBuf,
+}
+
+impl Links {
+    #[must_use]
+    pub fn tls(&self) -> TlsFiles {
+        let Self { certificate, private_key, authority, .. } = self.clone();
+        TlsFiles { certificate, private_key, authority }
+    }
 }
 
 impl Role {
@@ -63,6 +78,9 @@ impl Settings {
             }
             if self.has(role) && !link.is_empty() {
                 problems.push(format!("`links.{name}` is set, and this process has the role {name} itself"));
+            }
+            if link.starts_with("https://") && !self.links.tls().has_authority() {
+                problems.push(format!("`links.{name}` is https, and `links.authority` is empty: nobody would be believed"));
             }
             if !link.is_empty() && !link.starts_with("http://") && !link.starts_with("https://") {
                 problems.push(format!("`links.{name}` is {link:?}; write https://HOST:PORT, or http://HOST:PORT without TLS"));

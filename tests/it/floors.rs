@@ -28,7 +28,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("lib", 5),
     ("main", 5),
 ];
-const SHARED: &[&str] = &["settings", "metrics", "slo", "tasks", "clock", "crash_point"];
+const SHARED: &[&str] = &["settings", "metrics", "slo", "tasks", "clock", "crash_point", "tls"];
 /// Journal records are wire forms: floor 1 stands in this order.
 const ALLOWED_ON_ONE_FLOOR: &[(&str, &str)] = &[
     ("journal", "wire"),
@@ -50,7 +50,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rumqttc", &["ingest/", "simulator/", "bench/"]),
     ("prost", &["wire/", "rpc/", "analytics/onnx"]),
     ("parquet", &["wire/history"]),
-    ("tonic", &["rpc/", "assembly/peers"]),
+    ("tonic", &["rpc/", "tls/incoming"]),
+    ("tokio_rustls", &["tls/"]),
+    ("x509_parser", &["tls/"]),
+    ("rcgen", &["tls/tests"]),
     ("rstar", &["domain/fence", "analytics/fences"]),
     ("robust", &["domain/fence/plane"]),
     ("axum", &["dashboard/", "ingest/uplink", "assembly"]),

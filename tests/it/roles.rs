@@ -1,7 +1,7 @@
 //! The four roles in processes of their own: what they make of the same input, and what becomes of it when one of them dies or stands still.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use odograph::bench::service::Service;
 use odograph::domain::SignalTable;
 use odograph::wire::encode::encode_json_message;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -34,6 +35,27 @@ struct Apart {
 
 impl Apart {
     fn start() -> Self {
+        Self::start_with("http", |_, _| String::new())
+    }
+
+    /// Each with a certificate of its own, which the others ask for.
+    fn start_with_certificates() -> Self {
+        let authority = Authority::new();
+        Self::start_with("https", |folder, role| {
+            let [certificate, private_key, root] = authority
+                .write(folder, role, &format!("urn:odograph:service:{role}"))
+                .map(|path| path.to_str().unwrap().to_owned());
+            let links = if role == "storage" {
+                String::new()
+            } else {
+                format!("certificate = {certificate:?}\nprivate_key = {private_key:?}\nauthority = {root:?}\n")
+            };
+            format!("{links}[grpc]\ncertificate = {certificate:?}\nprivate_key = {private_key:?}\nclient_authority = {root:?}\n")
+        })
+    }
+
+    /// `with`: what stands behind the links in the settings of a role.
+    fn start_with(scheme: &str, with: impl Fn(&Path, &str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut apart = Self { folder, services: [None, None, None, None], grpc: std::array::from_fn(|_| free()), mqtt: free() };
         let [storage, analytics, ..] = apart.grpc;
@@ -43,7 +65,9 @@ impl Apart {
             format!("[links]\nstorage = \"http://{storage}\"\nanalytics = \"http://{analytics}\"\n"),
             format!("[links]\nanalytics = \"http://{analytics}\"\n"),
         ]) {
-            std::fs::write(apart.path(&format!("{role}.toml")), format!("roles = [\"{role}\"]\n{text}")).unwrap();
+            let text = text.replace("http", scheme);
+            let behind = with(apart.folder.path(), role);
+            std::fs::write(apart.path(&format!("{role}.toml")), format!("roles = [\"{role}\"]\n{text}{behind}")).unwrap();
         }
         for number in 0..ROLES.len() {
             apart.restart(number);
@@ -87,6 +111,31 @@ impl Apart {
             let status = self.services[number].take().unwrap().stop(STOP_WITHIN);
             assert!(status.unwrap_or_else(|error| panic!("{}: {error}", ROLES[number])).success(), "{}", ROLES[number]);
         }
+    }
+}
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "an authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// The files of a certificate for this machine, its key, and this authority.
+    fn write(&self, folder: &Path, name: &str, uri: &str) -> [PathBuf; 3] {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![SanType::IpAddress([127, 0, 0, 1].into()), SanType::URI(uri.try_into().unwrap())];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let files = [format!("{name}.pem"), format!("{name}.key"), "authority.pem".to_owned()].map(|name| folder.join(name));
+        for (file, text) in files.iter().zip([certificate.pem(), key.serialize_pem(), self.0.pem()]) {
+            std::fs::write(file, text).unwrap();
+        }
+        files
     }
 }
 
@@ -198,7 +247,7 @@ fn four_processes_make_of_a_recorded_day_what_one_does() {
 #[test]
 fn nothing_is_lost_while_one_role_after_another_is_killed_or_stands_still() {
     let mut chance = Chance::new(seed());
-    let mut apart = Apart::start();
+    let mut apart = Apart::start_with_certificates();
     let fleet = Fleet::new("roles", 40, chance.next());
     for round in 0..if is_torture() { 40 } else { 2 } {
         for (number, role) in ROLES.iter().enumerate() {
@@ -270,4 +319,31 @@ fn a_second_analytics_process_waits_until_the_first_is_gone() {
     fleet.publish_some(apart.mqtt, 50.0, Duration::from_millis(300));
     fleet.audit(&apart.api(), DRAIN_WITHIN).assert_clean();
     apart.stop();
+}
+
+#[test]
+fn a_role_without_a_service_certificate_is_not_served() {
+    let mut apart = Apart::start_with_certificates();
+    let fleet = Fleet::new("strange", 4, seed());
+    fleet.publish_some(apart.mqtt, 50.0, Duration::from_millis(300));
+    let kept = std::fs::read(apart.path("authority.pem")).unwrap();
+    let stranger = Authority::new();
+    let [certificate, private_key, _] = stranger.write(&apart.path(""), "stranger", "urn:odograph:service:dashboard");
+    std::fs::write(apart.path("authority.pem"), kept).unwrap();
+    let text = std::fs::read_to_string(apart.path("dashboard.toml")).unwrap();
+    let links = text.split("[grpc]").next().unwrap();
+    let links = links
+        .replace(apart.path("dashboard.pem").to_str().unwrap(), certificate.to_str().unwrap())
+        .replace(apart.path("dashboard.key").to_str().unwrap(), private_key.to_str().unwrap());
+    std::fs::write(apart.path("dashboard.toml"), links).unwrap();
+    apart.kill(2);
+    apart.restart(2);
+    let ready = wait_for("a refusal", RECOVERED_WITHIN, || {
+        let ready = apart.api().get("/health/ready");
+        ready.json["reasons"].to_string().contains("storage").then_some(ready)
+    });
+    assert_eq!(ready.status, 503);
+    thread::sleep(Duration::from_secs(2));
+    let vehicles = apart.api().get("/api/v1/vehicles");
+    assert_eq!(vehicles.status, 503, "it is shown nothing: {}", vehicles.json);
 }

@@ -20,8 +20,13 @@ mod owner;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
+
 use tokio::sync::watch;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
+
+use crate::tls::TlsClient;
 
 /// Batches of records and states of vehicles are some 100 kB; one delivery of a vehicle may be larger.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
@@ -48,10 +53,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Connects when it is first needed, and again whenever that is.
-    #[must_use]
-    pub fn new(name: &'static str, endpoint: Endpoint, connect: impl FnOnce(Endpoint) -> Channel) -> Self {
-        let endpoint = endpoint
+    /// Connects when it is first needed, and again whenever that is. `tls`: speaks it, whatever the address begins with.
+    ///
+    /// # Errors
+    /// Where the address is none.
+    pub fn new(name: &'static str, address: &str, tls: Option<TlsClient>) -> Result<Self, tonic::transport::Error> {
+        // Were it https, tonic would want to speak TLS itself.
+        let plain = address.replacen("https://", "http://", 1);
+        let endpoint = Endpoint::from_shared(plain)?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE_AFTER)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
@@ -60,7 +69,17 @@ impl Peer {
             .initial_connection_window_size(WINDOW_BYTES)
             .tcp_nodelay(true);
         let not_yet = watch::Sender::new(Some("not connected yet".to_owned()));
-        Self { name, channel: connect(endpoint), problem: Arc::new(not_yet) }
+        let channel = match tls {
+            None => endpoint.connect_lazy(),
+            Some(client) => endpoint.connect_with_connector_lazy(service_fn(move |address: Uri| {
+                let client = client.clone();
+                async move {
+                    let (host, port) = (address.host().unwrap_or_default(), address.port_u16().unwrap_or(443));
+                    client.connect(host, port).await.map(TokioIo::new)
+                }
+            })),
+        };
+        Ok(Self { name, channel, problem: Arc::new(not_yet) })
     }
 
     /// Why nothing goes through; `None`: it does.

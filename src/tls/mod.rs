@@ -1,0 +1,80 @@
+//! TLS at both ends of a connection, by rustls with ring: who may connect, and who the other side is by its certificate. Certificates
+//! are read again when their files change. Knows neither MQTT nor gRPC; what a peer may do is decided where it does it.
+//!
+//! Nothing is resumed: a session that is taken up again would not be looked at again, and a certificate may have been revoked since.
+
+mod client;
+mod incoming;
+mod peer;
+mod refused;
+mod revocations;
+mod server;
+#[cfg(test)]
+mod tests;
+mod watched;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, RootCertStore};
+
+pub use client::TlsClient;
+pub use incoming::{Caller, Connection, Incoming, incoming};
+pub use peer::{Certificate, Peer};
+pub use refused::Refused;
+pub use revocations::Revocations;
+pub use server::{ClientCertificates, ServerSettings, TlsServer, Undone};
+pub use watched::Watched;
+
+/// Why TLS cannot be spoken with these files; each names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("cannot read {path}: {source}")]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{path} has no certificate in PEM (-----BEGIN CERTIFICATE-----)")]
+    NoCertificate { path: PathBuf },
+    #[error("{path} has no private key in PEM (-----BEGIN PRIVATE KEY-----)")]
+    NoKey { path: PathBuf },
+    #[error("{path}: {problem}")]
+    Malformed { path: PathBuf, problem: String },
+    #[error("{certificate} and {private_key} do not go together: {source}")]
+    Mismatch { certificate: PathBuf, private_key: PathBuf, source: rustls::Error },
+    #[error("{authority} will not do as an authority: {problem}")]
+    Authority { authority: PathBuf, problem: String },
+    #[error("{0:?} is no name of a host")]
+    Host(String),
+}
+
+/// The one implementation of cryptography in the process; sqlx has the same.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(path)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let chain = chain.map_err(|error| TlsError::Malformed { path: path.to_owned(), problem: error.to_string() })?;
+    if chain.is_empty() { Err(TlsError::NoCertificate { path: path.to_owned() }) } else { Ok(chain) }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let text = read(path)?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|_| TlsError::NoKey { path: path.to_owned() })
+}
+
+fn authority(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        let added = roots.add(certificate);
+        added.map_err(|error| TlsError::Authority { authority: path.to_owned(), problem: error.to_string() })?;
+    }
+    Ok(Arc::new(roots))
+}
