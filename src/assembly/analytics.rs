@@ -15,8 +15,8 @@ use crate::configuration::{self, InForce};
 use crate::domain::{Assessment, SignalTable};
 use crate::journal::{Journal, Outlet, Recovery};
 use crate::rpc::link::deliveries_server::AnalyticsLinkService;
-use crate::rpc::link::follow_server::Followed;
 use crate::rpc::link::journal::RemoteJournal;
+use crate::rpc::link::shown::Shown;
 use crate::settings::Settings;
 use crate::slo::Slo;
 use crate::storage::{SharedArchive, VehicleRegister};
@@ -33,7 +33,7 @@ pub(super) struct Lanes {
 impl Lanes {
     /// `local`: what storage in this process hands over; `None`: it is asked over its link, and waited for.
     pub async fn start(
-        local: Option<(Journal, Recovery, Followed)>,
+        local: Option<(Journal, Recovery, Shown)>,
         (archive, register): (&SharedArchive, &VehicleRegister),
         parts: &Parts<'_>,
         slo: &Arc<Slo>,

@@ -13,7 +13,7 @@ use crate::domain::SignalTable;
 use crate::fleet::{Fleet, FleetParts};
 use crate::ingest::Intake;
 use crate::ingest::quarantine_replay::QuarantineReplay;
-use crate::rpc::link::follow_server::Followed;
+use crate::rpc::link::shown::Shown;
 use crate::rpc::link::{control, deliveries, follow};
 use crate::rpc::{self, archive_link};
 use crate::settings::{Role, Settings};
@@ -34,7 +34,7 @@ pub(super) struct Line {
     pub storage: Option<Storage>,
     lanes: Option<Lanes>,
     /// Live state: that of storage, or a copy that follows it.
-    shown: Option<Followed>,
+    shown: Option<Shown>,
     archive: Option<SharedArchive>,
     register: Option<VehicleRegister>,
     pub degraded: Vec<RedisPart>,
@@ -79,7 +79,7 @@ impl Line {
         if let Some(storage) = &mut storage {
             storage.watch_alerts(&slo, table, tasks)?;
             if lanes.is_none() {
-                services.storage_link = Some(storage.link(settings, table, tasks)?);
+                services.storage_link = Some(storage.link(settings, tasks)?);
             }
         }
         if !settings.is_whole() {

@@ -13,8 +13,8 @@ use crate::clock;
 use crate::domain::{Change, SignalTable};
 use crate::journal::{Journal, JournalMonitor, Reader, Recovery};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
-use crate::rpc::link::follow_server::Followed;
-use crate::rpc::link::journal_server::{StorageLinkService, show_recovered};
+use crate::rpc::link::journal_server::StorageLinkService;
+use crate::rpc::link::shown::{Shown, show_recovered};
 use crate::settings::Settings;
 use crate::slo::{Promise, Slo};
 use crate::storage::archive_writer::{self, ArchiveHealth, ArchiveWriter};
@@ -27,7 +27,7 @@ pub(super) struct Storage {
     pub monitor: JournalMonitor,
     pub archive: SharedStore,
     pub archive_health: ArchiveHealth,
-    pub shown: Followed,
+    pub shown: Shown,
     /// Until it is watched.
     changes: Option<Reader>,
 }
@@ -66,17 +66,17 @@ impl Storage {
     }
 
     /// To the lanes of this process.
-    pub fn hand_over(&mut self) -> (Journal, Recovery, Followed) {
+    pub fn hand_over(&mut self) -> (Journal, Recovery, Shown) {
         let (journal, recovery) = self.journal.take().expect("lanes are started once");
         (journal, recovery, self.shown.clone())
     }
 
     /// To lanes in another process; until they come, live state is what the last run left.
-    pub fn link(&mut self, settings: &Settings, table: &Arc<SignalTable>, tasks: &Tasks) -> anyhow::Result<StorageLinkService> {
+    pub fn link(&mut self, settings: &Settings, tasks: &Tasks) -> anyhow::Result<StorageLinkService> {
         let (journal, recovery) = self.journal.take().expect("there are no lanes here");
         let service = StorageLinkService::new(&settings.data, journal, &recovery, self.shown.clone(), tasks.clone());
         let service = service.context("cannot read who has the lanes, in the data folder")?;
-        show_recovered(recovery, &self.shown, table);
+        show_recovered(recovery, &self.shown);
         Ok(service)
     }
 
@@ -103,8 +103,8 @@ impl Storage {
 }
 
 /// Live state that knows nothing yet.
-pub(super) fn empty(settings: &Settings, table: &Arc<SignalTable>) -> Followed {
-    Followed {
+pub(super) fn empty(settings: &Settings, table: &Arc<SignalTable>) -> Shown {
+    Shown {
         live: Arc::new(LiveState::new(lanes::lane_count(&settings.analytics), settings.live.max_vehicles)),
         open_alerts: Arc::new(OpenAlerts::default()),
         feed: Arc::new(AlertFeed::new(clock::now().as_micros().unsigned_abs())),

@@ -13,8 +13,8 @@ use super::reading::{
     ignition_from_proto, position_from_proto, reading_to_proto, signals_from_proto, timestamp_from_proto, timestamp_to_proto,
 };
 use crate::domain::{
-    AlertEvent, AlertKey, Assessment, Finding, ModelScore, NotScored, PositionVerdict, Quality, Quarantined, Reading, Reason,
-    RejectedSignal, Rejection, Severity, SignalTable, Source, Timing, VehicleId,
+    Alert, AlertEvent, AlertKey, Assessment, Change, Finding, ModelScore, NotScored, PositionVerdict, Quality, Quarantined,
+    Reading, Reason, RejectedSignal, Rejection, Severity, SignalTable, Source, Timing, VehicleId,
 };
 
 /// One record of the journal.
@@ -124,6 +124,32 @@ impl RecordEncoder {
     pub fn alert_event(from: &AlertEvent, out: &mut Vec<u8>) {
         let record = journal::Record { kind: Some(Kind::AlertEvent(alert_event_to_proto(from))) };
         record.encode(out).expect("a Vec grows as needed");
+    }
+}
+
+/// A change of an alert, as a record of its own.
+#[must_use]
+pub fn alert_event_record(from: &AlertEvent) -> Bytes {
+    let mut record = Vec::new();
+    RecordEncoder::alert_event(from, &mut record);
+    record.into()
+}
+
+/// An alert as it is, in the form of a change that says nothing.
+#[must_use]
+pub fn alert_record(alert: Alert) -> Bytes {
+    alert_event_record(&AlertEvent { change: Change::Updated, at: alert.last_seen_at, alert })
+}
+
+/// Reads a record that can only be a change of an alert.
+///
+/// # Errors
+/// Where it is none of this version.
+pub fn decode_alert_event(record: &[u8]) -> Result<AlertEvent, RecordError> {
+    // Nothing of an alert stands in the table of signals.
+    match decode_record(record, 0, &SignalTable::default())? {
+        Record::AlertEvent(event) => Ok(*event),
+        Record::Assessment(_) | Record::Quarantined(_) => Err(missing("alert_event")),
     }
 }
 

@@ -10,8 +10,8 @@ use tonic::{Code, Status};
 
 use super::MOST_RECORDS;
 use crate::domain::{
-    Alert, AlertEvent, Assessment, Change, Class, Condition, Handling, Label, Quarantined, Reason, Severity, SignalTable,
-    Timestamp, VehicleId, VehicleRecord,
+    Alert, Assessment, Change, Class, Condition, Handling, Label, Quarantined, Reason, Severity, SignalTable, Timestamp,
+    VehicleId, VehicleRecord,
 };
 use crate::storage::{
     AlertHistory, AlertsQuery, ArchiveError, Bucket, BucketLength, BucketsQuery, QuarantineCursor, QuarantineQuery,
@@ -19,7 +19,7 @@ use crate::storage::{
 };
 use crate::wire::mirror::{StateEncoder, decode_state};
 use crate::wire::proto::link::v1 as link;
-use crate::wire::record::{Record, RecordEncoder, decode_record};
+use crate::wire::record::{Record, RecordEncoder, alert_record, decode_alert_event, decode_record};
 
 /// A text of an error; headers of an answer are bounded.
 const MOST_TEXT_BYTES: usize = 2_048;
@@ -189,18 +189,14 @@ pub fn alerts_query(from: &link::ListArchivedAlertsRequest) -> Result<AlertsQuer
 }
 
 pub fn alert_to_proto(alert: Alert, part: &mut link::ArchivedAlertsResponse) -> usize {
-    let mut record = Vec::new();
-    RecordEncoder::alert_event(&AlertEvent { change: Change::Opened, at: alert.last_seen_at, alert }, &mut record);
+    let record = alert_record(alert);
     let bytes = record.len();
-    part.alerts.push(record.into());
+    part.alerts.push(record);
     bytes
 }
 
 pub fn alert(record: &[u8]) -> Result<Alert, Unfit> {
-    match decode_record(record, 0, &SignalTable::default()).map_err(unfit("alerts"))? {
-        Record::AlertEvent(event) => Ok(event.alert),
-        Record::Assessment(_) | Record::Quarantined(_) => Err(unfit("alerts")("no alert")),
-    }
+    Ok(decode_alert_event(record).map_err(unfit("alerts"))?.alert)
 }
 
 pub fn change_to_proto(from: AlertHistory) -> link::ArchivedAlertChange {

@@ -1,8 +1,7 @@
 //! The archive over gRPC: [`RemoteArchive`] asks from another process, [`service`] answers over the archive of this one. Knows no archive by
 //! name; how anybody gets to the other process is not decided here.
 //!
-//! Nothing is compressed: parts of 512 KiB on the network between the processes of a deployment take less than gzip would (readings as
-//! protobuf to a third, at some 60 MB/s of a core), and model files are numbers.
+//! Nothing is compressed: the processes of a deployment are near each other, and the cores have other things to do.
 
 mod client;
 mod forms;

@@ -11,7 +11,7 @@ use tonic::transport::{Endpoint, Server};
 
 use super::{RemoteArchive, service};
 use crate::domain::{SignalTable, Timestamp, VehicleId, VehicleRecord};
-use crate::storage::contract::fixtures::{MIDNIGHT, all_of, at, history, record, table};
+use crate::storage::contract::fixtures::{MIDNIGHT, all_of, at, record, table};
 use crate::storage::contract::{self, Opened, Site};
 use crate::storage::{
     ArchiveAddress, ArchiveError, ConfigurationArchive, Folder, ReadingArchive, RemoteFailure, SharedArchive, open,
@@ -222,34 +222,4 @@ async fn signals_that_only_the_other_process_knows_are_left_out_of_buckets() {
     let ours = asking.buckets(&query).await.unwrap().unwrap();
     assert_eq!(theirs.buckets[0].summary.signals.len(), ours.buckets[0].summary.signals.len() + 1);
     assert_eq!(theirs, archive.own.buckets(&query).await.unwrap().unwrap());
-}
-
-/// `cargo test --release --lib archive_link -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn what_a_page_of_100_readings_costs_here_and_over_the_link() {
-    let site = Linked::new().await;
-    let archive = site.open().await;
-    let mut batch = Vec::new();
-    for step in 0..2_880 {
-        let mut one = contract::fixtures::a_full_assessment();
-        one.reading.recorded_at = Timestamp::from_micros(MIDNIGHT + step * 30_000_000);
-        batch.push(record(&one));
-    }
-    archive.store(&batch).await.unwrap();
-    assert_eq!(history(&archive, "truck-7").await.len(), 2_880);
-    let mut took = [Vec::new(), Vec::new()];
-    for round in 0..1_000 {
-        let mut query = all_of("truck-7", 100);
-        query.from = Some(Timestamp::from_micros(MIDNIGHT + (round * 7) % 2_700 * 30_000_000));
-        for (place, asked) in [archive.own.clone() as SharedArchive, archive.asked.clone()].into_iter().enumerate() {
-            let began = Instant::now();
-            assert_eq!(asked.readings(&query).await.unwrap().unwrap().readings.len(), 100);
-            took[place].push(began.elapsed());
-        }
-    }
-    for (name, took) in ["here", "over the link"].into_iter().zip(&mut took) {
-        took.sort_unstable();
-        println!("{name}: p50 {:?}, p99 {:?} of {}", took[took.len() / 2], took[took.len() * 99 / 100], took.len());
-    }
 }

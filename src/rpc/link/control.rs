@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use super::control_server::{command_answer, command_from_domain, fences_answer};
+use super::control_forms::{command_answer, command_from_domain, fences_answer};
 use super::{ANSWER_WITHIN, Peer, describe};
 use crate::domain::Command;
 use crate::fleet::{CommandFailed, Commands, Fences, FencesRefused};

@@ -75,7 +75,7 @@ impl Link {
             let connected_at = Instant::now();
             match self.connected(peer).await {
                 Ok(()) => return,
-                Err(status) => peer.is_away(&status),
+                Err(status) => peer.lost(&status),
             }
             if stop.is_requested() {
                 let is_over = stopping_since.get_or_insert_with(Instant::now).elapsed() >= LAST_WORDS;
@@ -99,7 +99,7 @@ impl Link {
         let (outbound, requests) = mpsc::channel(IN_HAND);
         let mut client = AnalyticsLinkClient::new(peer.channel.clone()).max_encoding_message_size(MAX_MESSAGE_BYTES);
         let mut answers = client.deliver(ReceiverStream::new(requests)).await?.into_inner();
-        peer.is_connected();
+        peer.answered();
         // What a break left unanswered goes first, so that the order of each vehicle stays.
         let mut again: Option<u64> = Some(0);
         let mut arrived = Vec::with_capacity(TOGETHER);

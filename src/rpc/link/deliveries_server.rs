@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::control_server::{command_from_proto, command_to_proto, fences_to_proto};
+use super::control_forms::{command_from_proto, command_to_proto, fences_to_proto};
 use crate::analytics::lanes::LaneInlet;
 use crate::domain::{Outcome, Receipt, SignalTable};
 use crate::fleet::Fences;

@@ -7,12 +7,12 @@ use futures_util::{Stream, stream};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tonic::Status;
 
-use crate::domain::{Alert, AlertEvent, Change, SignalTable};
-use crate::live::{AlertFeed, Cursor, Followed as Heard, LiveState, OpenAlerts, Subscription};
+use super::shown::Shown;
+use crate::live::{Cursor, Followed, Subscription};
 use crate::tasks::Stop;
 use crate::wire::mirror::StateEncoder;
 use crate::wire::proto::link::v1 as link;
-use crate::wire::record::RecordEncoder;
+use crate::wire::record::{alert_event_record, alert_record};
 
 /// Between two looks for changes.
 const PACE: Duration = Duration::from_millis(100);
@@ -21,17 +21,8 @@ const VEHICLES_PART: usize = 500;
 /// Of one message, a few kB each.
 const ALERTS_PART: usize = 200;
 
-/// What can be followed.
-#[derive(Clone)]
-pub struct Followed {
-    pub live: Arc<LiveState>,
-    pub open_alerts: Arc<OpenAlerts>,
-    pub feed: Arc<AlertFeed>,
-    pub table: Arc<SignalTable>,
-}
-
 struct Follower {
-    followed: Followed,
+    shown: Shown,
     encoder: StateEncoder,
     cursor: Cursor,
     subscription: Subscription,
@@ -44,21 +35,21 @@ struct Follower {
 
 /// Ends when the process is told to stop.
 pub(super) fn follow(
-    followed: &Followed,
+    shown: &Shown,
     request: link::FollowRequest,
     stop: Stop,
 ) -> impl Stream<Item = Result<link::FollowResponse, Status>> + Send + use<> {
     let after = (request.after_alert > 0).then_some(request.after_alert);
-    let subscription = followed.feed.subscribe(after);
+    let subscription = shown.feed.subscribe(after);
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let first = Follower {
-        encoder: StateEncoder::new(Arc::clone(&followed.table)),
+        encoder: StateEncoder::new(Arc::clone(&shown.table)),
         cursor: Cursor::default(),
         is_behind: after.is_none().then(|| subscription.after()),
         subscription,
         is_complete: false,
-        followed: followed.clone(),
+        shown: shown.clone(),
         pace,
         stop,
     };
@@ -85,7 +76,7 @@ impl Follower {
     fn look(&mut self) -> Option<link::FollowResponse> {
         let mut response = link::FollowResponse::default();
         self.look_at_alerts(&mut response);
-        let changed = self.followed.live.changes(&mut self.cursor, VEHICLES_PART);
+        let changed = self.shown.live.changes(&mut self.cursor, VEHICLES_PART);
         let is_first_end = !self.is_complete && changed.len() < VEHICLES_PART;
         self.is_complete |= is_first_end;
         response.is_complete = is_first_end;
@@ -105,11 +96,11 @@ impl Follower {
     fn look_at_alerts(&mut self, response: &mut link::FollowResponse) {
         while response.alert_events.len() < ALERTS_PART && self.is_behind.is_none() {
             match self.subscription.take() {
-                Some(Heard::Event { sequence, event }) => {
+                Some(Followed::Event { sequence, event }) => {
                     response.alert_sequence = sequence;
-                    response.alert_events.push(record_of(&event));
+                    response.alert_events.push(alert_event_record(&event));
                 }
-                Some(Heard::Missed { sequence }) => self.is_behind = Some(sequence),
+                Some(Followed::Missed { sequence }) => self.is_behind = Some(sequence),
                 None => break,
             }
         }
@@ -119,14 +110,7 @@ impl Follower {
         {
             response.alert_sequence = sequence;
             response.replaces_open_alerts = true;
-            let as_event = |alert: &Alert| AlertEvent { change: Change::Updated, at: alert.last_seen_at, alert: alert.clone() };
-            response.open_alerts = self.followed.open_alerts.all().iter().map(|alert| record_of(&as_event(alert))).collect();
+            response.open_alerts = self.shown.open_alerts.all().iter().map(|alert| alert_record((**alert).clone())).collect();
         }
     }
-}
-
-fn record_of(event: &AlertEvent) -> bytes::Bytes {
-    let mut record = Vec::new();
-    RecordEncoder::alert_event(event, &mut record);
-    record.into()
 }

@@ -126,7 +126,7 @@ impl Shared {
                 Ended::Broken(status) if status.code() == Code::FailedPrecondition => {
                     break Err(anyhow::anyhow!("{}; start this one again to wait for its turn", status.message()));
                 }
-                Ended::Broken(status) => peer.is_away(&status),
+                Ended::Broken(status) => peer.lost(&status),
             }
             if stop.is_requested() && stopping_since.get_or_insert_with(Instant::now).elapsed() >= LAST_WORDS {
                 break Err(anyhow::anyhow!("storage is away: what it has not answered for is not acknowledged, and comes again"));
@@ -153,7 +153,7 @@ impl Shared {
         outbound.try_send(request(link::append_request::Kind::Hello(hello))).expect("the channel is empty");
         let mut client = client_of(peer);
         let mut answers = client.append(ReceiverStream::new(requests)).await?.into_inner();
-        peer.is_connected();
+        peer.answered();
         // The number of the next one to send.
         let mut next = self.lock().first;
         loop {
@@ -239,13 +239,13 @@ async fn recover(peer: &Peer, session: u64, stop: &mut Stop) -> anyhow::Result<R
     loop {
         match try_recover(peer, session).await {
             Ok(recovery) => {
-                peer.is_connected();
+                peer.answered();
                 return Ok(recovery);
             }
             Err(status)
                 if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown) =>
             {
-                peer.is_away(&status);
+                peer.lost(&status);
             }
             Err(status) => anyhow::bail!("storage does not hand over the lanes: {}", super::describe(&status)),
         }

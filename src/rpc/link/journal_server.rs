@@ -9,15 +9,14 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::follow_server::{Followed, follow};
+use super::follow_server::follow;
 use super::owner::Owner;
-use crate::domain::{Assessment, SLOTS, SignalTable, Slot};
-use crate::journal::{self, Batch, Checkpoint, DamagedFrames, Journal, JournalClosed, Recovery};
-use crate::live::LiveState;
+use super::shown::Shown;
+use crate::domain::{SLOTS, Slot};
+use crate::journal::{Batch, Checkpoint, DamagedFrames, Journal, JournalClosed, Recovery};
 use crate::tasks::Tasks;
 use crate::wire::proto::link::v1 as link;
 use crate::wire::proto::link::v1::storage_link_server::StorageLink;
-use crate::wire::record::{Record, decode_record};
 
 /// Requests of the lanes that wait for the journal. Full: nothing more is read from the connection.
 const INBOX: usize = 16;
@@ -34,7 +33,7 @@ pub struct StorageLinkService(Arc<Inner>);
 struct Inner {
     journal: Journal,
     lanes: Mutex<Lanes>,
-    followed: Followed,
+    shown: Shown,
     tasks: Tasks,
 }
 
@@ -55,7 +54,7 @@ impl StorageLinkService {
     ///
     /// # Errors
     /// Where the data folder cannot be read.
-    pub fn new(data: &Path, journal: Journal, recovery: &Recovery, followed: Followed, tasks: Tasks) -> std::io::Result<Self> {
+    pub fn new(data: &Path, journal: Journal, recovery: &Recovery, shown: Shown, tasks: Tasks) -> std::io::Result<Self> {
         let lanes = Lanes {
             owner: Owner::open(data)?,
             connection: None,
@@ -64,7 +63,7 @@ impl StorageLinkService {
             next_arrival: recovery.next_arrival.clone(),
             saved_arrival: recovery.saved_arrival.clone(),
         };
-        Ok(Self(Arc::new(Inner { journal, lanes: Mutex::new(lanes), followed, tasks })))
+        Ok(Self(Arc::new(Inner { journal, lanes: Mutex::new(lanes), shown, tasks })))
     }
 }
 
@@ -146,7 +145,7 @@ impl StorageLink for StorageLinkService {
     type FollowStream = Answers<link::FollowResponse>;
 
     async fn follow(&self, request: Request<link::FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
-        Ok(Response::new(Box::pin(follow(&self.0.followed, request.into_inner(), self.0.tasks.stop()))))
+        Ok(Response::new(Box::pin(follow(&self.0.shown, request.into_inner(), self.0.tasks.stop()))))
     }
 }
 
@@ -234,7 +233,7 @@ impl Inner {
         });
         self.journal.submit(batch)?;
         drop(lanes);
-        self.followed.show(&frames)?;
+        self.shown.take_frames(&frames)?;
         Ok(())
     }
 
@@ -312,60 +311,4 @@ fn in_parts<T>(mut each: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -
         }
         (!part.is_empty()).then_some(part)
     })
-}
-
-impl Followed {
-    /// What the lanes say about vehicles is live state here.
-    fn show(&self, frames: &[u8]) -> Result<(), DamagedFrames> {
-        let mut newest = Vec::new();
-        for (_slot, arrival, record) in journal::records(frames)? {
-            match decode_record(record, arrival, &self.table) {
-                Ok(Record::Assessment(assessment)) => newest.push(*assessment),
-                Ok(Record::AlertEvent(_) | Record::Quarantined(_)) => {}
-                // The archive writer meets it too, and keeps it in the quarantine.
-                Err(error) => tracing::error!(%error, "a record of the lanes cannot be read"),
-            }
-        }
-        self.update(newest);
-        Ok(())
-    }
-
-    pub(super) fn update(&self, newest: Vec<Assessment>) {
-        let shards = self.live.shards();
-        let mut by_shard: Vec<Vec<Assessment>> = (0..shards).map(|_| Vec::new()).collect();
-        for assessment in newest {
-            by_shard[assessment.reading.vehicle_id.slot().share_of(shards)].push(assessment);
-        }
-        for (shard, mut newest) in by_shard.into_iter().enumerate().filter(|(_, newest)| !newest.is_empty()) {
-            LiveState::update(&self.live, shard, &mut newest);
-        }
-    }
-}
-
-/// What is known at the start without lanes: their saved states, and what the journal's tail says.
-pub fn show_recovered(recovery: Recovery, followed: &Followed, table: &SignalTable) {
-    let mut unreadable = 0_usize;
-    let mut newest = Vec::new();
-    for saved in &recovery.vehicles {
-        match crate::analytics::lane::shown(saved, table) {
-            Ok(shown) => {
-                newest.extend(shown.newest);
-                shown.open_alerts.iter().for_each(|alert| followed.open_alerts.take(alert));
-            }
-            Err(error) => {
-                unreadable += 1;
-                tracing::debug!(%error, "a vehicle is not shown until it speaks");
-            }
-        }
-    }
-    for frame in recovery.tail {
-        match decode_record(&frame.payload, frame.arrival, table) {
-            Ok(Record::Assessment(assessment)) => newest.push(*assessment),
-            Ok(Record::AlertEvent(event)) => followed.open_alerts.apply(&event),
-            Ok(Record::Quarantined(_)) => {}
-            Err(_) => unreadable += 1,
-        }
-    }
-    tracing::info!(vehicles = recovery.vehicles.len(), unreadable, "live state is as the last run left it");
-    followed.update(newest);
 }

@@ -8,7 +8,7 @@
 //! ```
 
 pub mod control;
-pub mod control_server;
+mod control_forms;
 pub mod deliveries;
 pub mod deliveries_server;
 pub mod follow;
@@ -16,6 +16,7 @@ pub mod follow_server;
 pub mod journal;
 pub mod journal_server;
 mod owner;
+pub mod shown;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,14 +89,14 @@ impl Peer {
         self.problem.borrow().clone()
     }
 
-    fn is_connected(&self) {
+    fn answered(&self) {
         if self.problem.send_replace(None).is_some() {
             tracing::info!(peer = self.name, "connected");
         }
     }
 
     /// Logs only what is new.
-    fn is_away(&self, why: &tonic::Status) {
+    fn lost(&self, why: &tonic::Status) {
         let why = describe(why);
         let was_known = self.problem.send_replace(Some(why.clone())).is_some();
         if was_known {

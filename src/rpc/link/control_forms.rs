@@ -2,11 +2,11 @@
 
 use crate::analytics::alerting::CommandRefused;
 use crate::analytics::lane::Obeyed;
-use crate::domain::{Action, AlertEvent, AlertId, Change, Command, Timestamp, VehicleId, Verdict};
+use crate::domain::{Action, AlertId, Command, Timestamp, VehicleId, Verdict};
 use crate::fleet::FencesRefused;
 use crate::wire::proto::link::v1 as link;
 use crate::wire::proto::link::v1::{command_request, command_response, put_fences_response};
-use crate::wire::record::{Record, RecordEncoder, decode_record};
+use crate::wire::record::{alert_event_record, alert_record, decode_alert_event};
 
 pub(super) fn command_from_proto(from: link::CommandRequest) -> Result<Command, String> {
     let action = match from.action.ok_or("a command without an action")? {
@@ -48,17 +48,9 @@ pub(super) fn command_from_domain(from: &Command) -> link::CommandRequest {
 }
 
 pub(super) fn command_to_proto(answer: Result<Obeyed, CommandRefused>) -> link::CommandResponse {
-    let record = |event: &AlertEvent| {
-        let mut record = Vec::new();
-        RecordEncoder::alert_event(event, &mut record);
-        record.into()
-    };
     let answer = match answer {
-        Ok(Obeyed { event: Some(event), .. }) => command_response::Answer::Event(record(&event)),
-        Ok(Obeyed { event: None, alert }) => {
-            let at = alert.last_seen_at;
-            command_response::Answer::Unchanged(record(&AlertEvent { change: Change::Updated, at, alert }))
-        }
+        Ok(Obeyed { event: Some(event), .. }) => command_response::Answer::Event(alert_event_record(&event)),
+        Ok(Obeyed { event: None, alert }) => command_response::Answer::Unchanged(alert_record(alert)),
         Err(refused) => {
             let (reason, moment) = match refused {
                 CommandRefused::NoSuchAlert { .. } => (NO_SUCH_ALERT, None),
@@ -81,10 +73,7 @@ const SILENCE_IN_THE_PAST: &str = "silence_in_the_past";
 /// `Err`: the answer is none of this version.
 pub(super) fn command_answer(from: link::CommandResponse, command: &Command) -> Result<Result<Obeyed, CommandRefused>, String> {
     let strange = || "the answer is none of this version".to_owned();
-    let event = |record: &[u8]| match decode_record(record, 0, &crate::domain::SignalTable::default()) {
-        Ok(Record::AlertEvent(event)) => Ok(*event),
-        _ => Err(strange()),
-    };
+    let event = |record: &[u8]| decode_alert_event(record).map_err(|_| strange());
     let alert_id = command.alert_id;
     Ok(match from.answer.ok_or_else(strange)? {
         command_response::Answer::Event(record) => {
