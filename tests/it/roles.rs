@@ -39,8 +39,7 @@ impl Apart {
     }
 
     /// Each with a certificate of its own, which the others ask for.
-    fn start_with_certificates() -> Self {
-        let authority = Authority::new();
+    fn start_with_certificates(authority: &Authority) -> Self {
         Self::start_with("https", |folder, role| {
             let [certificate, private_key, root] = authority
                 .write(folder, role, &format!("urn:odograph:service:{role}"))
@@ -247,7 +246,7 @@ fn four_processes_make_of_a_recorded_day_what_one_does() {
 #[test]
 fn nothing_is_lost_while_one_role_after_another_is_killed_or_stands_still() {
     let mut chance = Chance::new(seed());
-    let mut apart = Apart::start_with_certificates();
+    let mut apart = Apart::start_with_certificates(&Authority::new());
     let fleet = Fleet::new("roles", 40, chance.next());
     for round in 0..if is_torture() { 40 } else { 2 } {
         for (number, role) in ROLES.iter().enumerate() {
@@ -323,27 +322,26 @@ fn a_second_analytics_process_waits_until_the_first_is_gone() {
 
 #[test]
 fn a_role_without_a_service_certificate_is_not_served() {
-    let mut apart = Apart::start_with_certificates();
+    let authority = Authority::new();
+    let mut apart = Apart::start_with_certificates(&authority);
     let fleet = Fleet::new("strange", 4, seed());
     fleet.publish_some(apart.mqtt, 50.0, Duration::from_millis(300));
-    let kept = std::fs::read(apart.path("authority.pem")).unwrap();
-    let stranger = Authority::new();
-    let [certificate, private_key, _] = stranger.write(&apart.path(""), "stranger", "urn:odograph:service:dashboard");
-    std::fs::write(apart.path("authority.pem"), kept).unwrap();
     let text = std::fs::read_to_string(apart.path("dashboard.toml")).unwrap();
     let links = text.split("[grpc]").next().unwrap();
-    let links = links
-        .replace(apart.path("dashboard.pem").to_str().unwrap(), certificate.to_str().unwrap())
-        .replace(apart.path("dashboard.key").to_str().unwrap(), private_key.to_str().unwrap());
-    std::fs::write(apart.path("dashboard.toml"), links).unwrap();
-    apart.kill(2);
-    apart.restart(2);
-    let ready = wait_for("a refusal", RECOVERED_WITHIN, || {
-        let ready = apart.api().get("/health/ready");
-        ready.json["reasons"].to_string().contains("storage").then_some(ready)
-    });
-    assert_eq!(ready.status, 503);
-    thread::sleep(Duration::from_secs(2));
-    let vehicles = apart.api().get("/api/v1/vehicles");
-    assert_eq!(vehicles.status, 503, "it is shown nothing: {}", vehicles.json);
+    for (signed_by, uri) in [(&Authority::new(), "urn:odograph:service:dashboard"), (&authority, "urn:odograph:vehicle:van-1")] {
+        let folder = tempfile::tempdir().unwrap();
+        let [certificate, private_key, _] = signed_by.write(folder.path(), "stranger", uri);
+        let links = links
+            .replace(apart.path("dashboard.pem").to_str().unwrap(), certificate.to_str().unwrap())
+            .replace(apart.path("dashboard.key").to_str().unwrap(), private_key.to_str().unwrap());
+        std::fs::write(apart.path("dashboard.toml"), links).unwrap();
+        apart.kill(2);
+        apart.restart(2);
+        wait_for("a refusal", RECOVERED_WITHIN, || {
+            let ready = apart.api().get("/health/ready");
+            (ready.status == 503 && ready.json["reasons"].to_string().contains("storage")).then_some(())
+        });
+        let vehicles = apart.api().get("/api/v1/vehicles");
+        assert_eq!(vehicles.status, 503, "{uri} is shown nothing: {}", vehicles.json);
+    }
 }
