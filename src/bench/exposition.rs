@@ -1,6 +1,28 @@
-//! Reads the figures that the benchmark needs out of a `/metrics` page.
+//! Reads the figures that the benchmark needs out of `/metrics` pages.
+
+use std::net::SocketAddr;
 
 use serde::Serialize;
+
+use super::http::{Client, HttpError};
+
+/// The pages of all processes of a service, read as one, so that a total is that of all of them.
+pub struct Pages(Vec<Client>);
+
+impl Pages {
+    #[must_use]
+    pub fn new(addresses: &[SocketAddr]) -> Self {
+        Self(addresses.iter().map(|address| Client::new(*address)).collect())
+    }
+
+    pub async fn read(&mut self) -> Result<String, HttpError> {
+        let mut pages = String::new();
+        for client in &mut self.0 {
+            pages.push_str(&String::from_utf8_lossy(&client.get_ok("/metrics").await?));
+        }
+        Ok(pages)
+    }
+}
 
 /// Of the readings that one lane step took together.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

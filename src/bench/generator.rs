@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
+use super::exposition::Pages;
 use super::flight::{Flight, Outlook};
 use super::history::send_histories;
-use super::http::{Client, HttpError};
+use super::http::HttpError;
 use super::latency::Percentiles;
 use super::ledger::vehicle_id;
 use super::probe::Probe;
@@ -49,8 +50,9 @@ pub struct Load {
     pub measured: Duration,
     pub vehicles: u32,
     pub seed: u64,
-    /// Whose CPU and memory is measured.
-    pub service_pid: u32,
+    /// The processes whose CPU and memory is measured, and where they show their metrics.
+    pub service_pids: Vec<u32>,
+    pub metrics: Vec<SocketAddr>,
     /// Where the acknowledged readings are written down.
     pub ledger: PathBuf,
 }
@@ -132,10 +134,10 @@ pub fn run(load: &Load) -> Result<Generated, LoadError> {
 async fn drive(load: &Load) -> Result<Generated, LoadError> {
     let connecting = Instant::now();
     let connected = connect_all(load).await?;
-    let connection = Connection { took: connecting.elapsed(), rss_bytes: process::usage(load.service_pid)?.rss_bytes };
+    let connection = Connection { took: connecting.elapsed(), rss_bytes: process::usage_of_all(&load.service_pids)?.rss_bytes };
     let (connected, history) = send_histories(connected).await?;
-    wait_until_stored(&mut Client::new(load.http)).await?;
-    let at_start = process::usage(load.service_pid)?;
+    wait_until_stored(&mut Pages::new(&load.metrics)).await?;
+    let at_start = process::usage_of_all(&load.service_pids)?;
 
     let (vehicles, acknowledgements): (Vec<_>, Vec<_>) = connected.into_iter().unzip();
     let outlook =
@@ -274,9 +276,9 @@ async fn sample_span(load: &Load, outlook: Outlook) -> Result<(Sample, Sample), 
 async fn sample(load: &Load) -> Result<Sample, LoadError> {
     let at = Instant::now();
     let (service, own, machine) =
-        (process::usage(load.service_pid)?, process::usage(std::process::id())?, process::machine_time()?);
-    let metrics = Client::new(load.http).get_ok("/metrics").await?;
-    Ok(Sample { at, service, own, machine, metrics: String::from_utf8_lossy(&metrics).into_owned() })
+        (process::usage_of_all(&load.service_pids)?, process::usage(std::process::id())?, process::machine_time()?);
+    let metrics = Pages::new(&load.metrics).read().await?;
+    Ok(Sample { at, service, own, machine, metrics })
 }
 
 /// Watches one message after another; ends only with an error.

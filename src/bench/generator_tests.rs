@@ -99,15 +99,17 @@ fn serve_http() -> SocketAddr {
 fn load(manner: Manner, rate: Rate, measured: Duration) -> (Generated, Ledger) {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");
+    let http = serve_http();
     let load = Load {
         mqtt: serve(manner),
-        http: serve_http(),
+        http,
         rate,
         warm_up: Duration::from_millis(200),
         measured,
         vehicles: 10,
         seed: 1,
-        service_pid: std::process::id(),
+        service_pids: vec![std::process::id()],
+        metrics: vec![http],
         ledger: ledger.clone(),
     };
     let generated = run(&load).unwrap();

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::exposition::Pages;
+use super::form::{FormError, Running};
 use super::generator::{Generated, Rate};
 use super::http::Client;
 use super::ledger::Ledger;
@@ -14,7 +15,9 @@ use super::postgres::{self, Promise, Server, ServerError, run_sql};
 use super::process::{self, ProcError};
 use super::read_back::{self, ReadBackError};
 use super::report::{Disk, Observed, Report};
-use super::service::{Service, ServiceError};
+use super::service::ServiceError;
+
+pub use super::form::Form;
 
 const STOP_WITHIN: Duration = Duration::from_mins(1);
 /// Writes that are timed to say how fast the disk makes things durable.
@@ -30,6 +33,7 @@ pub struct LineBench {
     pub vehicles: u32,
     pub seed: u64,
     pub archive: BenchArchive,
+    pub form: Form,
     /// A folder for the run is made (and removed) in here.
     pub scratch: PathBuf,
 }
@@ -57,6 +61,8 @@ pub enum LineError {
     #[error(transparent)]
     Postgres(#[from] ServerError),
     #[error(transparent)]
+    Form(#[from] FormError),
+    #[error(transparent)]
     Service(#[from] ServiceError),
     #[error("{0}; the last messages of the service:\n{1}")]
     ReadBack(ReadBackError, String),
@@ -70,8 +76,8 @@ pub enum LineError {
         "{vehicles} vehicles need {needed} open files, a process may have {limit} here; raise `ulimit -n` or give fewer --vehicles"
     )]
     OpenFiles { vehicles: u32, needed: u64, limit: u64 },
-    #[error("the service ended with {status} when it was asked to stop; its last messages:\n{messages}")]
-    UncleanStop { status: std::process::ExitStatus, messages: String },
+    #[error("{process} ended with {status} when it was asked to stop; the last messages of the service:\n{messages}")]
+    UncleanStop { process: &'static str, status: std::process::ExitStatus, messages: String },
 }
 
 const OUR_NAME: &str = "a name of ours in a folder that the command line named";
@@ -90,33 +96,31 @@ impl LineBench {
         let scratch = |source| LineError::Scratch { path: self.scratch.clone(), source };
         let folder = tempfile::Builder::new().prefix("odograph-bench-").tempdir_in(&self.scratch).map_err(scratch)?;
         let disk = Disk { fdatasync_ms: median_sync_ms(folder.path()).map_err(scratch)? };
-        let (data, messages, ledger) = (folder.path().join("data"), folder.path().join("messages"), folder.path().join("ledger"));
+        let ledger = folder.path().join("ledger");
 
         let place = Place::make(&self.archive)?;
-        let settings = folder.path().join("odograph.toml");
         let model = folder.path().join("model.onnx");
         std::fs::write(&model, MODEL).map_err(scratch)?;
-        place.write_settings(&settings, model.to_str().expect(OUR_NAME)).map_err(scratch)?;
-        let arguments = ["--config", settings.to_str().expect(OUR_NAME)];
-        let service = Service::start(&self.executable, &data, &messages, &arguments)?;
+        let settings = place.settings(model.to_str().expect(OUR_NAME));
+        let service = Running::start(&self.executable, self.form, folder.path(), &settings)?;
         let server_before = place.cpu_us();
-        let idle = process::usage(service.pid())?;
-        eprintln!("The service runs at {}; connecting {} vehicles.", service.mqtt(), self.vehicles);
+        let idle = service.usages()?;
+        eprintln!("The service ({}) runs at {}; connecting {} vehicles.", self.form.name(), service.mqtt(), self.vehicles);
         let generated = self.generate(&service, &ledger)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(scratch)?;
         eprintln!("Load done: {} acknowledged. Waiting for the archive and reading back.", generated.acknowledged);
-        let mut client = Client::new(service.http());
         let explained = |error| LineError::ReadBack(error, service.messages());
-        let stored_after = runtime.block_on(read_back::wait_until_stored(&mut client)).map_err(explained)?;
-        let drained = process::usage(service.pid())?;
+        let mut pages = Pages::new(&service.metrics());
+        let stored_after = runtime.block_on(read_back::wait_until_stored(&mut pages)).map_err(explained)?;
+        let drained = service.usages()?;
         let archive_cpu_us = place.cpu_us().zip(server_before).map(|(after, before)| after - before);
         let ledger = Ledger::read(&ledger).map_err(scratch)?;
+        let mut client = Client::new(service.api());
         let comparison = runtime.block_on(read_back::compare(&mut client, &ledger)).map_err(explained)?;
         let quarantined = runtime.block_on(read_back::quarantined(&mut client)).map_err(explained)?;
-        let text = service.messages();
-        let status = service.stop(STOP_WITHIN)?;
-        if !status.success() {
-            return Err(LineError::UncleanStop { status, messages: text });
+        let messages = service.messages();
+        if let Some((process, status)) = service.stop(STOP_WITHIN)? {
+            return Err(LineError::UncleanStop { process, status, messages });
         }
         let machine = process::machine()?;
         let bench = self;
@@ -135,7 +139,7 @@ impl LineBench {
     }
 
     /// Runs the load as a child, so that its CPU and memory are its own.
-    fn generate(&self, service: &Service, ledger: &Path) -> Result<Generated, LineError> {
+    fn generate(&self, service: &Running, ledger: &Path) -> Result<Generated, LineError> {
         let failed = |what: String| LineError::Generator(what, service.messages());
         let rate = match self.rate {
             Rate::PerSecond(per_second) => per_second.to_string(),
@@ -145,12 +149,15 @@ impl LineBench {
             Rate::PerSecond(_) => 1,
             Rate::Max { on_the_way } => on_the_way,
         };
+        let pids = service.pids().into_iter().flat_map(|pid| ["--service-pid".to_owned(), pid.to_string()]);
+        let metrics = service.metrics().into_iter().flat_map(|address| ["--metrics".to_owned(), address.to_string()]);
         let output = Command::new(&self.executable)
             .args(["bench", "generate", "--rate", &rate, "--on-the-way", &on_the_way.to_string()])
             .args(["--warm-up", &self.warm_up.as_secs_f64().to_string(), "--seconds", &self.measured.as_secs_f64().to_string()])
             .args(["--vehicles", &self.vehicles.to_string(), "--seed", &self.seed.to_string()])
-            .args(["--mqtt", &service.mqtt().to_string(), "--http", &service.http().to_string()])
-            .args(["--service-pid", &service.pid().to_string(), "--ledger"])
+            .args(["--mqtt", &service.mqtt().to_string(), "--http", &service.api().to_string()])
+            .args(pids.chain(metrics))
+            .arg("--ledger")
             .arg(ledger)
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
@@ -183,15 +190,14 @@ impl Place {
         })
     }
 
-    /// Readable by nobody else, since an address may hold a password.
-    fn write_settings(&self, file: &Path, model: &str) -> std::io::Result<()> {
+    /// As TOML.
+    fn settings(&self, model: &str) -> String {
         let url = match self {
             Self::Sqlite => String::new(),
             Self::Own(server) => server.url("postgres"),
             Self::Named { database, .. } => database.clone(),
         };
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(file)?;
-        writeln!(file, "[archive]\nurl = {url:?}\n[analytics]\nmodels = [{model:?}]")
+        format!("[archive]\nurl = {url:?}\n[analytics]\nmodels = [{model:?}]\n")
     }
 
     /// Of a server of our own; others may have more to do.

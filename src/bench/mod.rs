@@ -14,6 +14,7 @@
 
 pub mod exposition;
 mod flight;
+mod form;
 pub mod generator;
 #[cfg(test)]
 mod generator_tests;

@@ -33,6 +33,17 @@ impl Usage {
     }
 }
 
+impl std::iter::Sum for Usage {
+    fn sum<I: Iterator<Item = Self>>(usages: I) -> Self {
+        usages.fold(Self { user_us: 0, system_us: 0, rss_bytes: 0, peak_rss_bytes: 0 }, |sum, one| Self {
+            user_us: sum.user_us + one.user_us,
+            system_us: sum.system_us + one.system_us,
+            rss_bytes: sum.rss_bytes + one.rss_bytes,
+            peak_rss_bytes: sum.peak_rss_bytes + one.peak_rss_bytes,
+        })
+    }
+}
+
 /// Time of all cores since the start of the machine.
 #[derive(Debug, Clone, Copy)]
 pub struct MachineTime {
@@ -71,6 +82,11 @@ pub fn usage(pid: u32) -> Result<Usage, ProcError> {
         rss_bytes: kib("VmRSS:")? * 1_024,
         peak_rss_bytes: kib("VmHWM:")? * 1_024,
     })
+}
+
+/// Of several processes together.
+pub fn usage_of_all(pids: &[u32]) -> Result<Usage, ProcError> {
+    pids.iter().map(|pid| usage(*pid)).sum()
 }
 
 /// CPU time of a process, of its children, and of those that have ended.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::exposition;
+use super::exposition::{self, Pages};
 use super::http::{Client, HttpError};
 use super::ledger::{Ledger, vehicle_id};
 use crate::domain::Timestamp;
@@ -55,12 +55,11 @@ struct Quarantine {
 }
 
 /// Waits until the archive has stored everything that is in the journal; returns how long that took.
-pub async fn wait_until_stored(client: &mut Client) -> Result<Duration, ReadBackError> {
+pub async fn wait_until_stored(pages: &mut Pages) -> Result<Duration, ReadBackError> {
     let since = Instant::now();
     let mut no_lag_since: Option<Instant> = None;
     loop {
-        let page = client.get_ok("/metrics").await?;
-        let lag_bytes = exposition::total(&String::from_utf8_lossy(&page), metrics::ARCHIVE_LAG_BYTES).unwrap_or(0.0);
+        let lag_bytes = exposition::total(&pages.read().await?, metrics::ARCHIVE_LAG_BYTES).unwrap_or(0.0);
         if lag_bytes >= 1.0 {
             no_lag_since = None;
         } else {

@@ -30,6 +30,7 @@ pub struct Report {
     /// CPU of the archive's server until everything is stored, per acknowledged reading; none where it is part of the service.
     archive_cpu_us_per_reading: Option<f64>,
     generator_cpu_us_per_reading: f64,
+    processes: Vec<Process>,
     /// From the moment a message was due to its PUBACK.
     publish_to_durable_ms: Percentiles,
     /// From the moment a message was due to the first answer of the API that shows it; sampled.
@@ -72,6 +73,7 @@ struct Load {
     warm_up_seconds: f64,
     payload_bytes: f64,
     archive: &'static str,
+    form: &'static str,
     seed: u64,
 }
 
@@ -82,6 +84,16 @@ struct Memory {
     connected_rss_bytes: u64,
     bytes_per_connection: u64,
     connected_in_ms: f64,
+}
+
+/// One process of the service.
+#[derive(Debug, Clone, Serialize)]
+struct Process {
+    /// `all` where there is no other.
+    role: &'static str,
+    /// From before anybody connected until everything is stored, per acknowledged reading, those of the windows' histories left out.
+    cpu_us_per_reading: f64,
+    peak_rss_bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -97,9 +109,9 @@ pub struct Observed<'a> {
     pub comparison: Comparison,
     pub quarantined: u64,
     pub stored_after: Duration,
-    /// Of the service before anybody connected, and once everything was stored.
-    pub idle: Usage,
-    pub drained: Usage,
+    /// Of each process of the service before anybody connected, and once everything was stored.
+    pub idle: Vec<(&'static str, Usage)>,
+    pub drained: Vec<(&'static str, Usage)>,
     pub disk: Disk,
     pub machine: Machine,
     /// Of the archive's server, from its start until everything was stored.
@@ -113,6 +125,15 @@ impl Report {
         let Observed { bench, generated, comparison, quarantined, stored_after, idle, drained, disk, machine, archive_cpu_us } =
             observed;
         let connected = generated.rss_connected_bytes;
+        let per_reading = |cpu_us: u64| cpu_us as f64 / generated.acknowledged.max(1) as f64;
+        let processes = idle.iter().zip(&drained).map(|((role, idle), (_, drained))| Process {
+            role,
+            cpu_us_per_reading: per_reading(drained.cpu_us() - idle.cpu_us()),
+            peak_rss_bytes: drained.peak_rss_bytes,
+        });
+        let processes = processes.collect();
+        let whole = |usages: &[(&'static str, Usage)]| usages.iter().map(|(_, usage)| *usage).sum::<Usage>();
+        let (idle, drained) = (whole(&idle), whole(&drained));
         let (before, after) = (&generated.metrics_before, &generated.metrics_after);
         let grown = |name| exposition::total(after, name).unwrap_or(0.0) - exposition::total(before, name).unwrap_or(0.0);
         let scored = grown(metrics::READINGS_SCORED);
@@ -121,11 +142,11 @@ impl Report {
             load: Load::new(bench, generated.payload_bytes),
             readings_per_second: generated.readings_per_second,
             cpu_us_per_reading: generated.service_cpu_us_per_reading,
-            cpu_us_per_reading_until_stored: (drained.cpu_us() - generated.service_cpu_us_at_start) as f64
-                / generated.acknowledged.max(1) as f64,
-            archive_cpu_us_per_reading: archive_cpu_us.map(|cpu_us| cpu_us as f64 / generated.acknowledged.max(1) as f64),
+            cpu_us_per_reading_until_stored: per_reading(drained.cpu_us() - generated.service_cpu_us_at_start),
+            archive_cpu_us_per_reading: archive_cpu_us.map(per_reading),
             cpu_user_share: generated.service_user_share,
             generator_cpu_us_per_reading: generated.generator_cpu_us_per_reading,
+            processes,
             publish_to_durable_ms: generated.publish_to_durable_ms,
             publish_to_live_ms: generated.publish_to_live_ms,
             send_lateness_ms: generated.send_lateness_ms,
@@ -171,6 +192,7 @@ impl Load {
             warm_up_seconds: bench.warm_up.as_secs_f64(),
             payload_bytes,
             archive: bench.archive.name(),
+            form: bench.form.name(),
             seed: bench.seed,
         }
     }
@@ -208,6 +230,9 @@ impl fmt::Display for Report {
                 self.generator_cpu_us_per_reading
             ),
         )?;
+        for Process { role, cpu_us_per_reading, peak_rss_bytes } in self.processes.iter().filter(|_| self.processes.len() > 1) {
+            row(role, format!("{cpu_us_per_reading:.1} µs of CPU a reading, all in all; peak {:.0} MiB", mib(*peak_rss_bytes)))?;
+        }
         if let Some(cpu) = self.archive_cpu_us_per_reading {
             row("archive's server, µs", format!("{cpu:.1} of CPU a reading, until stored"))?;
         }

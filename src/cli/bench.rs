@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::bench::generator::{self, Load, Rate};
-use crate::bench::line::{BenchArchive, LineBench};
+use crate::bench::line::{BenchArchive, Form, LineBench};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum BenchCommand {
@@ -36,6 +36,10 @@ pub struct LineArguments {
     /// Folder for the data of the run, which is removed afterwards; the disk it is on decides the latency [default: the system's for temporary files]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
+    /// Measure twice in this run: everything in one process, and then ingest, analytics, storage and dashboard in processes of their own; JSON then has
+    /// both under `one_process` and `roles_apart`
+    #[arg(long)]
+    apart: bool,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -71,9 +75,12 @@ pub struct GenerateArguments {
     mqtt: SocketAddr,
     #[arg(long)]
     http: SocketAddr,
-    /// The process whose CPU and memory is measured
+    /// The processes whose CPU and memory is measured
     #[arg(long)]
-    service_pid: u32,
+    service_pid: Vec<u32>,
+    /// Where they show their metrics
+    #[arg(long)]
+    metrics: Vec<SocketAddr>,
     /// File for the acknowledged readings
     #[arg(long)]
     ledger: PathBuf,
@@ -141,21 +148,29 @@ fn line(arguments: LineArguments) -> anyhow::Result<()> {
         vehicles: arguments.load.vehicles,
         seed: arguments.load.seed,
         archive,
+        form: Form::OneProcess,
         scratch: arguments.scratch.unwrap_or_else(std::env::temp_dir),
     };
-    let report = bench.run()?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print!("{report}");
+    let one = bench.run()?;
+    let apart = arguments.apart.then(|| LineBench { form: Form::RolesApart, ..bench }.run()).transpose()?;
+    match (&apart, arguments.json) {
+        (None, true) => println!("{}", serde_json::to_string_pretty(&one)?),
+        (None, false) => print!("{one}"),
+        (Some(apart), true) => {
+            let both = serde_json::json!({ "schema_version": 1, "one_process": one, "roles_apart": apart });
+            println!("{}", serde_json::to_string_pretty(&both)?);
+        }
+        (Some(apart), false) => print!("In one process\n{one}\nRoles apart\n{apart}"),
     }
-    anyhow::ensure!(report.lost == 0, "{} acknowledged readings were lost", report.lost);
-    anyhow::ensure!(report.stored_twice == 0, "{} readings were stored twice", report.stored_twice);
+    for report in [Some(one), apart].into_iter().flatten() {
+        anyhow::ensure!(report.lost == 0, "{} acknowledged readings were lost", report.lost);
+        anyhow::ensure!(report.stored_twice == 0, "{} readings were stored twice", report.stored_twice);
+    }
     Ok(())
 }
 
 fn generate(arguments: GenerateArguments) -> anyhow::Result<()> {
-    let GenerateArguments { load, mqtt, http, service_pid, ledger } = arguments;
+    let GenerateArguments { load, mqtt, http, service_pid, metrics, ledger } = arguments;
     let result = generator::run(&Load {
         mqtt,
         http,
@@ -164,7 +179,8 @@ fn generate(arguments: GenerateArguments) -> anyhow::Result<()> {
         measured: load.seconds,
         vehicles: load.vehicles,
         seed: load.seed,
-        service_pid,
+        service_pids: service_pid,
+        metrics,
         ledger,
     })?;
     println!("{}", serde_json::to_string(&result)?);

@@ -122,12 +122,15 @@ impl Past {
                         archive.store(&std::mem::take(&mut batch)).await.unwrap();
                     }
                 }
+                // As they open, not vehicle by vehicle.
+                batch.extend(
+                    (0..self.vehicles).filter(|vehicle| opens_alert(*vehicle, step)).map(|vehicle| self.alert(vehicle, step)),
+                );
                 if self.start + step * EVERY >= sum_up_next {
                     sum_up(&archive, sum_up_next).await;
                     sum_up_next += HOUR;
                 }
             }
-            batch.extend((0..self.vehicles).flat_map(|vehicle| self.alerts(vehicle)));
             archive.store(&batch).await.unwrap();
             sum_up(&archive, self.start + SPAN + HOUR).await;
             archive.close().await;
@@ -180,39 +183,36 @@ impl Past {
         ArchiveRecord { slot, arrival: assessment.arrival, record: Record::Assessment(Box::new(assessment)) }
     }
 
-    fn alerts(&self, vehicle: i64) -> impl Iterator<Item = ArchiveRecord> {
-        let alert = move |step: i64| {
-            let (vehicle_id, key) = (Self::id(vehicle), AlertKey::rule("overheating"));
-            let opened_at = Timestamp::from_micros(self.recorded_at(vehicle, step));
-            let alert = Alert {
-                alert_id: AlertId::of(&vehicle_id, &key, opened_at),
-                vehicle_id,
-                key,
-                severity: Severity::Warning,
-                condition: Condition::Cleared,
-                handling: Handling::New,
-                opened_at,
-                last_seen_at: opened_at,
-                closed_at: Some(opened_at),
-                count: 3,
-                summary: "coolant_temperature_celsius 121 is over 110".into(),
-                value: Some(121.0),
-                limit: Some(110.0),
-                score: None,
-                explanation: Vec::new(),
-                opened_by: OpenedBy { recorded_at: opened_at, fingerprint: 1, arrival: 1, configuration: 1 },
-                acknowledged_by: None,
-                assigned_to: None,
-                silenced_until: None,
-                verdict: None,
-                note: None,
-                is_history: false,
-                revision: 2,
-            };
-            let event = AlertEvent { change: Change::Cleared, at: opened_at, alert };
-            ArchiveRecord { slot: event.alert.vehicle_id.slot(), arrival: 1, record: Record::AlertEvent(Box::new(event)) }
+    fn alert(&self, vehicle: i64, step: i64) -> ArchiveRecord {
+        let (vehicle_id, key) = (Self::id(vehicle), AlertKey::rule("overheating"));
+        let opened_at = Timestamp::from_micros(self.recorded_at(vehicle, step));
+        let alert = Alert {
+            alert_id: AlertId::of(&vehicle_id, &key, opened_at),
+            vehicle_id,
+            key,
+            severity: Severity::Warning,
+            condition: Condition::Cleared,
+            handling: Handling::New,
+            opened_at,
+            last_seen_at: opened_at,
+            closed_at: Some(opened_at),
+            count: 3,
+            summary: "coolant_temperature_celsius 121 is over 110".into(),
+            value: Some(121.0),
+            limit: Some(110.0),
+            score: None,
+            explanation: Vec::new(),
+            opened_by: OpenedBy { recorded_at: opened_at, fingerprint: 1, arrival: 1, configuration: 1 },
+            acknowledged_by: None,
+            assigned_to: None,
+            silenced_until: None,
+            verdict: None,
+            note: None,
+            is_history: false,
+            revision: 2,
         };
-        alert_steps(vehicle).map(alert)
+        let event = AlertEvent { change: Change::Cleared, at: opened_at, alert };
+        ArchiveRecord { slot: event.alert.vehicle_id.slot(), arrival: 1, record: Record::AlertEvent(Box::new(event)) }
     }
 
     fn ask(&self, api: &Api, chance: &mut Chance) -> [(&'static str, Vec<Duration>); 3] {
@@ -291,9 +291,12 @@ impl Past {
     }
 }
 
+fn opens_alert(vehicle: i64, step: i64) -> bool {
+    step % ALERT_EVERY == vehicle * 37 % ALERT_EVERY
+}
+
 fn alert_steps(vehicle: i64) -> impl Iterator<Item = i64> {
-    let first = usize::try_from(vehicle * 37 % ALERT_EVERY).unwrap();
-    (0..READINGS_EACH).skip(first).step_by(usize::try_from(ALERT_EVERY).unwrap())
+    (0..READINGS_EACH).filter(move |step| opens_alert(vehicle, *step))
 }
 
 async fn sum_up(archive: &SharedStore, before: i64) {

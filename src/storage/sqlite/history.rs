@@ -1,9 +1,12 @@
 //! Questions about vehicles and their readings.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -21,12 +24,9 @@ impl ReadingArchive for SqliteArchive {
     async fn readings(&self, query: &ReadingsQuery) -> Result<Option<ReadingsPage>, ArchiveError> {
         let Some(vehicle) = self.vehicle_number(&query.vehicle_id).await? else { return Ok(None) };
         let (time, fingerprint, before) = query.bounds();
-        let last_hour = hour_of(Timestamp::from_micros(before.saturating_sub(1)));
         // One row more than asked for says whether there is a next page.
-        let select = sqlx::query_scalar(HISTORY).bind(vehicle);
-        let select = select.bind(hour_of(Timestamp::from_micros(time))).bind(last_hour);
-        let select = select.bind(time).bind(fingerprint).bind(before).bind(i64::from(query.limit) + 1);
-        let rows: Vec<i64> = select.fetch_all(&self.0.readers).await.map_err(database_error("find readings"))?;
+        let stretch = Stretch { vehicle, time, fingerprint, before, limit: i64::from(query.limit) + 1 };
+        let rows = self.find(&stretch).await?;
         let rows = self.rows(&rows).await?;
         let model_versions = self.model_versions().await?;
         let reader = RowReader { table: &self.0.table, model_versions: &model_versions };
@@ -104,25 +104,55 @@ impl SqliteArchive {
         select.fetch_optional(&self.0.readers).await.map_err(database_error("find a vehicle"))
     }
 
-    /// In no order. The rows of a vehicle lie on a page each, and a disk that takes 0.3 ms for one takes hardly longer for several at a
-    /// time: so several connections share them.
+    /// Rows of the readings in a stretch, oldest first. The entries of a vehicle lie on a page of the index a minute, and a disk that takes
+    /// 0.3 ms for one takes hardly longer for several at a time: so several connections look, each for another quarter of an hour.
+    async fn find(&self, stretch: &Stretch) -> Result<Vec<i64>, ArchiveError> {
+        let wanted = usize::try_from(stretch.limit).unwrap_or(usize::MAX);
+        let last_hour = hour_of(Timestamp::from_micros(stretch.before.saturating_sub(1)));
+        let mut first_hour = hour_of(Timestamp::from_micros(stretch.time));
+        let mut rows = Vec::new();
+        loop {
+            let hours = "select hour from vehicle_hours where vehicle = ?1 and hour between ?2 and ?3 order by hour limit ?4";
+            let hours = sqlx::query_scalar(hours).bind(stretch.vehicle).bind(first_hour).bind(last_hour).bind(HOURS_TOGETHER);
+            let hours: Vec<i64> = hours.fetch_all(&self.0.readers).await.map_err(database_error("find hours"))?;
+            let Some(last) = hours.last() else { return Ok(rows) };
+            first_hour = last + 1;
+            let mut parts = Vec::with_capacity(hours.len() + HOURS_IN_QUARTERS * QUARTERS.len());
+            for (place, hour) in hours.into_iter().enumerate() {
+                let minutes = if place < HOURS_IN_QUARTERS { &QUARTERS[..] } else { &WHOLE[..] };
+                parts.extend(minutes.iter().map(|(first, last)| (hour, *first, *last)));
+            }
+            let finding = parts.into_iter().map(|part| self.find_within(stretch, part));
+            let mut finding = pin!(stream::iter(finding).buffered(READERS as usize));
+            while let Some(found) = finding.try_next().await? {
+                rows.extend(found);
+                if rows.len() >= wanted {
+                    rows.truncate(wanted);
+                    return Ok(rows);
+                }
+            }
+        }
+    }
+
+    /// Within some minutes of an hour.
+    async fn find_within(&self, stretch: &Stretch, (hour, first, last): (i64, i64, i64)) -> Result<Vec<i64>, ArchiveError> {
+        let select = sqlx::query_scalar(HISTORY).bind(stretch.vehicle).bind(hour).bind(first).bind(last);
+        let select = select.bind(stretch.time).bind(stretch.fingerprint).bind(stretch.before).bind(stretch.limit);
+        select.fetch_all(&self.0.readers).await.map_err(database_error("find readings"))
+    }
+
+    /// In no order, by several connections as in [`Self::find`]: the rows of a vehicle lie on a page each.
     async fn rows(&self, numbers: &[i64]) -> Result<Vec<SqliteRow>, ArchiveError> {
         static SELECT: LazyLock<String> = LazyLock::new(|| {
             format!("select {} from json_each(?1) as wanted cross join readings on readings.rowid = wanted.value", *SELECT_LIST)
         });
-        let part = async |part: usize| {
-            let share = numbers.len().div_ceil(READERS as usize).max(LEAST_SHARE);
-            let wanted = numbers.chunks(share).nth(part).unwrap_or_default();
-            if wanted.is_empty() {
-                return Ok(Vec::new());
-            }
+        let share = numbers.len().div_ceil(READERS as usize).max(LEAST_SHARE);
+        let parts = numbers.chunks(share).map(async |wanted| {
             let wanted = serde_json::to_string(wanted).expect("numbers are JSON");
             let select = sqlx::query(AssertSqlSafe(SELECT.as_str())).bind(wanted);
             select.fetch_all(&self.0.readers).await.map_err(database_error("read readings"))
-        };
-        let parts = tokio::try_join!(part(0), part(1), part(2), part(3))?;
-        const { assert!(READERS == 4, "as many parts as connections") };
-        Ok([parts.0, parts.1, parts.2, parts.3].into_iter().flatten().collect())
+        });
+        Ok(try_join_all(parts).await?.into_iter().flatten().collect())
     }
 
     pub(super) async fn model_versions(&self) -> Result<ModelVersions, ArchiveError> {
@@ -137,18 +167,36 @@ fn vehicle_id(id: &str) -> Result<VehicleId, ArchiveError> {
     VehicleId::new(id).map_err(|_| ArchiveError::Unreadable { column: "vehicles.vehicle_id", value: id.to_owned() })
 }
 
-/// Rows that are not worth a second connection.
-const LEAST_SHARE: usize = 16;
+/// Readings of a vehicle beyond a time and fingerprint and before another time, as they are stored.
+struct Stretch {
+    vehicle: i64,
+    time: i64,
+    fingerprint: i64,
+    before: i64,
+    limit: i64,
+}
 
-/// Rows of readings of vehicle ?1 in the hours ?2 to ?3, beyond time ?4 and fingerprint ?5 and before ?6. The order is that of the three
-/// tables, one inside the other, so that nothing is sorted and nothing is read beyond the limit; the index alone says it all.
-const HISTORY: &str = "select readings.rowid from vehicle_hours cross join minutes_of_hour
-        cross join readings indexed by readings_identity
-        on readings.recorded_at / 60000000 = vehicle_hours.hour * 60 + minutes_of_hour.number and readings.vehicle = ?1
-    where vehicle_hours.vehicle = ?1 and vehicle_hours.hour between ?2 and ?3
-        and (readings.recorded_at, readings.fingerprint) > (?4, ?5) and readings.recorded_at < ?6
-    order by vehicle_hours.hour, minutes_of_hour.number, readings.recorded_at, readings.fingerprint
-    limit ?7";
+/// Rows that are not worth a connection of their own.
+const LEAST_SHARE: usize = 8;
+
+/// Hours of a vehicle that are asked for at a time. Further ones: once these are read, if the page is not full.
+const HOURS_TOGETHER: i64 = 1_000;
+
+/// The first hours of a question are shared out by the quarter, later ones whole: a vehicle that fills its page with them speaks little.
+const HOURS_IN_QUARTERS: usize = 16;
+
+/// Minutes of an hour, the last of them among it.
+const QUARTERS: [(i64, i64); 4] = [(0, 14), (15, 29), (30, 44), (45, 59)];
+const WHOLE: [(i64, i64); 1] = [(0, 59)];
+
+/// Rows of readings of vehicle ?1 in the minutes ?3 to ?4 of hour ?2, beyond time ?5 and fingerprint ?6 and before ?7. The order is that of
+/// the tables, one inside the other, so that nothing is sorted and nothing is read beyond the limit; the index alone says it all.
+const HISTORY: &str = "select readings.rowid from minutes_of_hour cross join readings indexed by readings_identity
+        on readings.recorded_at / 60000000 = ?2 * 60 + minutes_of_hour.number and readings.vehicle = ?1
+    where minutes_of_hour.number between ?3 and ?4
+        and (readings.recorded_at, readings.fingerprint) > (?5, ?6) and readings.recorded_at < ?7
+    order by minutes_of_hour.number, readings.recorded_at, readings.fingerprint
+    limit ?8";
 
 /// Of the vehicles in the JSON array ?1 the newest readings whose timing is not ?2.
 static NEWEST: LazyLock<String> = LazyLock::new(|| {

@@ -57,8 +57,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "summaries", include_str!("../../../migrations/sqlite/0008_summaries.sql")),
 ];
 
-/// Connections for questions. More questions than that wait for each other, never for the writer.
-const READERS: u32 = 4;
+/// Connections for questions, which share the pages of one question; a disk answers so many at a time about as fast as one. More questions
+/// than that wait for each other, never for the writer.
+const READERS: u32 = 8;
 /// A question that finds no free connection for this long is refused.
 const READER_WAIT: Duration = Duration::from_secs(5);
 /// Inserts stay within the last minutes, so that this holds all pages they touch; in KiB, negative as SQLite wants it.
