@@ -23,7 +23,7 @@ async fn channel(site: &Site) -> Channel {
     Channel::from_shared(format!("http://{}", site.service().grpc())).unwrap().connect().await.unwrap()
 }
 
-fn reading(vehicle: &str, seconds_ago: u64, speed: f32) -> v1::TelemetryReading {
+pub(crate) fn reading(vehicle: &str, seconds_ago: u64, speed: f32) -> v1::TelemetryReading {
     v1::TelemetryReading {
         vehicle_id: vehicle.to_owned(),
         recorded_at: Some(timestamp_to_proto(clock::now().minus(Duration::from_secs(seconds_ago)))),
@@ -34,7 +34,7 @@ fn reading(vehicle: &str, seconds_ago: u64, speed: f32) -> v1::TelemetryReading 
     }
 }
 
-async fn next<T>(stream: &mut Streaming<T>) -> T {
+pub(crate) async fn next<T>(stream: &mut Streaming<T>) -> T {
     timeout(PATIENCE, stream.next()).await.expect("a message in time").expect("the stream goes on").unwrap()
 }
 
@@ -200,7 +200,7 @@ async fn health_is_honest_and_streams_end_with_the_process() {
 }
 
 /// The design allows 200 MB for 10,000.
-const STREAM_BYTES: u64 = 20_000;
+pub(crate) const STREAM_BYTES: u64 = 20_000;
 
 #[tokio::test]
 async fn thousands_of_vehicles_each_on_a_stream_of_its_own_cost_little_and_hear_at_once() {

@@ -24,6 +24,7 @@ mod reordering;
 mod roles;
 mod shared;
 mod slo;
+mod streams;
 mod support;
 mod train;
 mod twin;

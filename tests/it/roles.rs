@@ -25,7 +25,7 @@ const RECOVERED_WITHIN: Duration = Duration::from_secs(10);
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Four processes that speak over loopback, each with a folder of its own.
-struct Apart {
+pub(crate) struct Apart {
     folder: TempDir,
     services: [Option<Service>; 4],
     /// Of the gRPC servers: they come back where the others look for them.
@@ -34,7 +34,7 @@ struct Apart {
 }
 
 impl Apart {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with("http", |_, _| String::new())
     }
 
@@ -95,7 +95,7 @@ impl Apart {
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
-    fn service(&self, role: &str) -> &Service {
+    pub(crate) fn service(&self, role: &str) -> &Service {
         let number = ROLES.iter().position(|known| *known == role).unwrap();
         self.services[number].as_ref().unwrap()
     }
@@ -105,7 +105,7 @@ impl Apart {
     }
 
     /// From the ways in to storage, so that everything drains.
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         for number in [3, 2, 1, 0] {
             let status = self.services[number].take().unwrap().stop(STOP_WITHIN);
             assert!(status.unwrap_or_else(|error| panic!("{}: {error}", ROLES[number])).success(), "{}", ROLES[number]);

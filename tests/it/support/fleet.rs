@@ -153,14 +153,19 @@ impl Fleet {
         assert_eq!(published, Ok(()));
     }
 
+    /// The front door takes the publishes of a connection one after another: as long as some come, the rest may wait.
     fn wait_for_acknowledgements(&self, devices: &mut [Device]) -> Result<(), String> {
-        let since = Instant::now();
+        let (mut since, mut acknowledged) = (Instant::now(), self.acknowledged());
         while self.vehicles.iter().any(Vehicle::is_waiting) {
             for (vehicle, device) in self.vehicles.iter().zip(&mut *devices) {
                 if !vehicle.send_waiting(device) {
                     let ended = vehicle.book().ended.take();
                     return Err(format!("the connection of {} ended: {ended:?}", vehicle.id));
                 }
+            }
+            let by_now = self.acknowledged();
+            if by_now > acknowledged {
+                (since, acknowledged) = (Instant::now(), by_now);
             }
             if since.elapsed() > super::device::ANSWER_WITHIN {
                 let waiting = self.vehicles.iter().filter(|vehicle| vehicle.is_waiting());

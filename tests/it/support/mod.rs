@@ -115,9 +115,7 @@ impl Site {
 
     /// Resident memory of the service.
     pub fn rss_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.service().pid())).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-        1_024 * resident.unwrap().parse::<u64>().unwrap()
+        resident_bytes(self.service().pid())
     }
 
     /// What is published at a broker before somebody subscribed is nobody's.
@@ -163,6 +161,13 @@ impl Site {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+}
+
+/// Resident memory of a process.
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+    1_024 * resident.unwrap().parse::<u64>().unwrap()
 }
 
 pub fn executable() -> &'static Path {
