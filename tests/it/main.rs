@@ -6,6 +6,7 @@ mod alerts;
 mod backup;
 mod bad_input;
 mod clients;
+mod damage;
 mod doctor;
 mod floors;
 mod formats;
