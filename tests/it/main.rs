@@ -5,6 +5,7 @@
 mod alerts;
 mod backup;
 mod bad_input;
+mod brokers;
 mod clients;
 mod damage;
 mod doctor;
