@@ -38,6 +38,10 @@ impl BrokerAddress {
         Ok(Self { host, port, tls })
     }
 
+    pub const fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Both directions, so that one is not held up by the other.
     pub async fn connect(&self) -> Result<(ReadHalf, WriteHalf), BrokerError> {
         let Some(tls) = &self.tls else {
@@ -49,7 +53,7 @@ impl BrokerAddress {
         };
         let stream = tls.connect(&self.host, self.port).await.map_err(|error| match error.kind() {
             // An MQTT broker hangs up on the first bytes of a handshake.
-            io::ErrorKind::UnexpectedEof => BrokerError::Tls(Trouble::NoTls),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => BrokerError::Tls(Trouble::NoTls),
             _ => BrokerError::from(error),
         })?;
         let (read, write) = split(stream);

@@ -57,6 +57,17 @@ pub enum BrokerError {
     Unexpected(String),
 }
 
+impl BrokerError {
+    fn is_end(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        match self {
+            Self::Closed => true,
+            Self::Io(error) => matches!(error.kind(), ConnectionReset | BrokenPipe | UnexpectedEof),
+            _ => false,
+        }
+    }
+}
+
 impl From<io::Error> for BrokerError {
     /// Where the other side says what it has against us only once it is spoken to, as in TLS 1.3, that is no broken connection.
     fn from(error: io::Error) -> Self {
@@ -92,7 +103,10 @@ pub(super) async fn open(
             other => Err(BrokerError::Unexpected(format!("{other:?}"))),
         }
     };
-    timeout(CONNECT_TIMEOUT, handshake).await.map_err(|_| BrokerError::Silent)?
+    let opened = timeout(CONNECT_TIMEOUT, handshake).await.map_err(|_| BrokerError::Silent)?;
+    // With TLS 1.3 a broker that wants another certificate ends a connection on which we have spoken already, and the end may overtake its
+    // reason.
+    opened.map_err(|error| if address.is_tls() && error.is_end() { BrokerError::Tls(Trouble::HungUp) } else { error })
 }
 
 impl Reader {

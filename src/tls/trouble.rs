@@ -19,6 +19,8 @@ pub enum Trouble {
     CertificateWanted,
     /// It does not take the one that we showed.
     CertificateRefused,
+    /// It ended the connection before it said anything: its reason may have been overtaken by the end.
+    HungUp,
     /// No version or cipher in common.
     NothingInCommon,
 }
@@ -73,6 +75,10 @@ impl fmt::Display for Trouble {
             Self::CertificateWanted => "it asks for a certificate; set `certificate` and `private_key`",
             Self::CertificateRefused => {
                 "it refuses the certificate that it was shown; look at its validity, and whether its authority is the one that is trusted there"
+            }
+            Self::HungUp => {
+                "it hung up as soon as the handshake was over; as a rule it wants a certificate, or another one: look at `certificate` and \
+                 `private_key`, and at its log"
             }
             Self::NothingInCommon => "it speaks no TLS 1.2 or 1.3 that this program does; raise the version that it offers",
         })

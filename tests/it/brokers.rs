@@ -124,12 +124,14 @@ fn where_certificates_do_not_fit_a_person_is_told_what_to_do() {
     assert!(stranger.contains("not signed by the `authority`"), "{stranger}");
     let nothing_shown = format!("[broker]\nurl = \"{}\"\nauthority = \"{}\"\n", broker.url(), broker.authority().display());
     let nothing_shown = diagnosed(&nothing_shown);
-    assert!(nothing_shown.contains("it asks for a certificate"), "{nothing_shown}");
+    // The end of the connection may overtake the reason for it.
+    let hung_up = "it hung up as soon as the handshake was over";
+    assert!(nothing_shown.contains("it asks for a certificate") || nothing_shown.contains(hung_up), "{nothing_shown}");
     let strange = fits.replace(broker.file("odograph", "pem").to_str().unwrap(), own.path().join("other.pem").to_str().unwrap());
     let strange =
         strange.replace(broker.file("odograph", "key").to_str().unwrap(), own.path().join("other.key").to_str().unwrap());
     let strange = diagnosed(&strange);
-    assert!(strange.contains("it refuses the certificate"), "{strange}");
+    assert!(strange.contains("it refuses the certificate") || strange.contains(hung_up), "{strange}");
     let no_tls = diagnosed(&fits.replace(&broker.url(), &format!("mqtts://{}", plain.address())));
     assert!(no_tls.contains("does not speak TLS"), "{no_tls}");
 }
