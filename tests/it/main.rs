@@ -18,6 +18,7 @@ mod line;
 mod machine;
 mod network;
 mod order;
+mod packaging;
 mod postgres;
 mod quality;
 mod reading_back;
