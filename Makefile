@@ -11,7 +11,7 @@ ORT_LIBRARY := libonnxruntime.so.$(ORT_VERSION)
 ORT := .cache/onnxruntime/$(ORT_LIBRARY)
 CHECKS := .cache/checks
 CLIENTS := .cache/clients/ready
-TEST_PACKAGES := mosquitto mosquitto-clients redis-server chromium postgresql faketime systemd
+TEST_PACKAGES := mosquitto mosquitto-clients redis-server chromium postgresql faketime iproute2 systemd
 
 # The page: built by Node into its folder `dist`, from where cargo takes it into the binary.
 WEB := src/dashboard/web
@@ -48,7 +48,7 @@ check: $(ORT) $(PAGE) $(CHECKS)/ready ## Format, spelling, lints as errors (of t
 
 torture: $(ORT) $(PAGE) test-servers ## The tests of faults at length, an hour or two: 300 kills, ten minutes without PostgreSQL, 50 million readings
 	ODOGRAPH_TEST_TORTURE=1 cargo test --locked --test it --no-fail-fast -- --test-threads 1 --nocapture \
-	    kill:: machine:: network:: postgres:: redis:: shared:: twin::
+	    cut:: kill:: machine:: network:: postgres:: redis:: shared:: twin::
 
 mutations: $(ORT) $(PAGE) test-servers ## Breaks what tests guard, one place after another, and says what no test noticed
 	python3 tests/mutations.py

@@ -7,6 +7,7 @@ mod backup;
 mod bad_input;
 mod brokers;
 mod clients;
+mod cut;
 mod damage;
 mod doctor;
 mod floors;

@@ -5,6 +5,7 @@ pub mod authority;
 pub mod broker;
 pub mod device;
 pub mod fleet;
+pub mod namespaces;
 pub mod proxy;
 pub mod redis;
 
