@@ -11,7 +11,7 @@ ORT_LIBRARY := libonnxruntime.so.$(ORT_VERSION)
 ORT := .cache/onnxruntime/$(ORT_LIBRARY)
 CHECKS := .cache/checks
 CLIENTS := .cache/clients/ready
-TEST_PACKAGES := mosquitto mosquitto-clients redis-server chromium postgresql faketime
+TEST_PACKAGES := mosquitto mosquitto-clients redis-server chromium postgresql faketime iproute2 systemd
 
 # The page: built by Node into its folder `dist`, from where cargo takes it into the binary.
 WEB := src/dashboard/web
@@ -35,11 +35,12 @@ test: $(ORT) $(PAGE) $(CLIENTS) test-servers ## Every test, against real servers
 	cargo test --locked --workspace --lib --bins --tests --no-fail-fast
 	node --test --test-reporter=spec tests/page/
 
-check: $(ORT) $(PAGE) $(CHECKS)/ready ## Format, spelling, lints as errors, licences, unused dependencies, documentation, and every test
+check: $(ORT) $(PAGE) $(CHECKS)/ready ## Format, spelling, lints as errors (of the image too), licences, unused dependencies, documentation, and every test
 	cargo fmt --all --check
 	$(CHECKS)/bin/typos
 	$(CHECKS)/bin/cargo-deny --locked --log-level error check --hide-inclusion-graph licenses bans sources
 	$(CHECKS)/bin/cargo-shear --locked
+	$(CHECKS)/bin/hadolint --config config/hadolint.yaml Dockerfile
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cd $(WEB) && npm run --silent check
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
@@ -47,7 +48,7 @@ check: $(ORT) $(PAGE) $(CHECKS)/ready ## Format, spelling, lints as errors, lice
 
 torture: $(ORT) $(PAGE) test-servers ## The tests of faults at length, an hour or two: 300 kills, ten minutes without PostgreSQL, 50 million readings
 	ODOGRAPH_TEST_TORTURE=1 cargo test --locked --test it --no-fail-fast -- --test-threads 1 --nocapture \
-	    kill:: machine:: network:: postgres:: redis:: shared:: twin::
+	    cut:: kill:: machine:: network:: postgres:: redis:: shared:: twin::
 
 mutations: $(ORT) $(PAGE) test-servers ## Breaks what tests guard, one place after another, and says what no test noticed
 	python3 tests/mutations.py

@@ -103,11 +103,16 @@ async fn open(
         (Some(fleet), Some(intake)) if settings.has(Role::Dashboard) => Some(line.page(&parts, fleet, intake, roads.as_ref())?),
         _ => None,
     };
-    let Line { degraded, slo, .. } = line;
+    let Line { degraded, slo, storage, .. } = line;
+    let damage = storage.map(|storage| joints::damage_of(storage.monitor)).unwrap_or_default();
+    let damage_now = damage.clone();
     let health = Health {
         address: http,
         ready: Box::new(move || readiness.reasons()),
-        degraded: Box::new(move || degraded.iter().filter_map(redis_parts::RedisPart::problem).collect()),
+        degraded: Box::new(move || {
+            degraded.iter().filter_map(redis_parts::RedisPart::problem).chain(damage_now.problem()).collect()
+        }),
+        damage,
         metrics: measures::renderer(&recorder, &slo),
         slo,
     };

@@ -6,6 +6,7 @@ mod doctor;
 mod evaluate;
 mod explain;
 mod features;
+mod health;
 mod model;
 mod replay;
 mod run;
@@ -54,6 +55,8 @@ enum Command {
     WhatIf(what_if::WhatIfArgs),
     /// Look at settings, disk, archive, broker, limits and models, and say what is wrong, why, and what to do
     Doctor(doctor::DoctorArgs),
+    /// Ask a running service whether it is ready
+    Health(health::HealthArgs),
     /// Copy everything that was acknowledged into a folder, also while a service runs
     Backup(backup::BackupArgs),
     /// Put a backup back into an empty data folder
@@ -159,6 +162,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(arguments) => return explain(&arguments),
         Command::WhatIf(arguments) => return what_if(&arguments),
         Command::Doctor(arguments) => return doctor::run(&arguments),
+        Command::Health(arguments) => return health::run(&arguments),
         Command::Backup(arguments) => return backup::backup(&arguments),
         Command::Restore(arguments) => return backup::restore(&arguments),
         Command::Bench(command) => return bench::run(command),

@@ -35,7 +35,8 @@ metrics! {
     JOURNAL_COMMIT_SECONDS "odograph_journal_commit_seconds" "Time from the first byte written to the end of fdatasync, per group.";
     JOURNAL_COMMIT_BYTES "odograph_journal_commit_bytes" "Bytes of one group commit.";
     JOURNAL_BYTES "odograph_journal_bytes" "Size of the journal on disk.";
-    JOURNAL_BAD_FRAMES "odograph_journal_bad_frames_total" "Frames that failed their checksum and were skipped.";
+    JOURNAL_BAD_FRAMES "odograph_journal_bad_frames_total" "Frames that failed their checksum and were skipped, each when it was first met.";
+    JOURNAL_DAMAGED_PLACES "odograph_journal_damaged_places" "Damaged places of the journal that nobody has acknowledged yet.";
     ARCHIVE_LAG_BYTES "odograph_archive_lag_bytes" "Journal bytes that the archive has not stored yet.";
     ARCHIVE_STORE_SECONDS "odograph_archive_store_seconds" "Time of one archive transaction.";
     LIVE_MIRRORED "odograph_live_mirrored_total" "Vehicle states that were written to Redis.";

@@ -84,7 +84,15 @@ impl Outbox {
     /// Where the file cannot be written; then none of them is in it.
     pub async fn put(&self, events: &[AlertEvent], now: Timestamp) -> Result<(), OutboxError> {
         let pairs: Vec<(String, String)> = events.iter().map(|event| (event_id(event), cloud_event(event))).collect();
-        let pairs = serde_json::to_string(&pairs).expect("texts are JSON");
+        self.put_text(&pairs, now).await
+    }
+
+    /// The same for events that are text already: id and CloudEvents event in JSON.
+    ///
+    /// # Errors
+    /// Where the file cannot be written; then none of them is in it.
+    pub async fn put_text(&self, pairs: &[(String, String)], now: Timestamp) -> Result<(), OutboxError> {
+        let pairs = serde_json::to_string(pairs).expect("texts are JSON");
         let insert = sqlx::query(
             "insert into waiting (id, queued_at, event)
              select value ->> 0, ?2, value ->> 1 from json_each(?1)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::analytics::blueprint::Records;
 use crate::analytics::lanes::{LaneInlet, TryDeliverError};
 use crate::configuration::InForce;
-use crate::dashboard::Reason;
+use crate::dashboard::{Damage, Reason};
 use crate::fleet::{CommandFailed, Commands, Fences};
 use crate::ingest::{Inlet, NotPromised};
 use crate::journal::{JournalHealth, JournalMonitor};
@@ -42,6 +42,17 @@ pub(super) fn commands_to(lanes: LaneInlet) -> Commands {
             }
         }
     })
+}
+
+/// Of the journal of this process.
+pub(super) fn damage_of(journal: JournalMonitor) -> Damage {
+    let asked = journal.clone();
+    Damage {
+        alert: Arc::new(move || asked.damage_alert()),
+        acknowledge: Arc::new(move |by, note| {
+            tokio::task::block_in_place(|| journal.acknowledge_damage(by, note)).map_err(|error| error.to_string())
+        }),
+    }
 }
 
 /// Of a process that people do not reach.

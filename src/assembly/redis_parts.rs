@@ -31,7 +31,7 @@ impl RedisPart {
     }
 }
 
-/// The mirror of live state, and the alert queue with its outbox.
+/// The mirror of live state, and the alert queue with its outbox; what else is told of goes into that too.
 pub(super) async fn start(
     url: &str,
     journal: &Journal,
@@ -39,7 +39,7 @@ pub(super) async fn start(
     table: &Arc<SignalTable>,
     settings: &Settings,
     tasks: &Tasks,
-) -> anyhow::Result<Vec<RedisPart>> {
+) -> anyhow::Result<(Vec<RedisPart>, (Outbox, watch::Sender<()>))> {
     let client = mirror::client(url).context("the address in `live.url` is not understood")?;
     let (live_sender, live_problem) = watch::channel(None);
     let mirror = Mirror {
@@ -61,20 +61,22 @@ pub(super) async fn start(
         durable: journal.durable(),
         table: Arc::clone(table),
         outbox: outbox.clone(),
-        arrived: arrived_sender,
+        arrived: arrived_sender.clone(),
         runtime: Handle::current(),
     };
     tasks.spawn_thread("alert dispatcher", move || {
         dispatcher.run();
         Ok(())
     })?;
+    let closing = outbox.clone();
     tasks.spawn("alert queue", async move {
-        RedisStream { outbox: outbox.clone(), client, arrived, problem: queue_sender }.run().await;
-        outbox.close().await;
+        RedisStream { outbox: closing.clone(), client, arrived, problem: queue_sender }.run().await;
+        closing.close().await;
         Ok(())
     });
-    Ok(vec![
+    let parts = vec![
         RedisPart { part: "live mirror", consequence: "other processes see old states", problem: live_problem },
         RedisPart { part: "alert queue", consequence: "changes of alerts wait on disk", problem: queue_problem },
-    ])
+    ];
+    Ok((parts, (outbox, arrived_sender)))
 }

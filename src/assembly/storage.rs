@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::redis_parts::{self, RedisPart};
 use super::upkeep;
+use crate::alerts::journal_damage::Teller;
 use crate::alerts::{dispatcher, watcher};
 use crate::analytics::lanes;
 use crate::clock;
@@ -57,10 +58,18 @@ impl Storage {
         let (journal, _) = self.journal.as_ref().expect("it has just been opened");
         start_archive_writer(journal, self, table, settings, tasks)?;
         upkeep::start(&self.archive, settings.ingest.retention.duration(), tasks);
-        let degraded = match settings.live.url.redis() {
-            Some(url) => redis_parts::start(url, journal, &self.shown.live, table, settings, tasks).await?,
-            None => Vec::new(),
+        let (degraded, outbox) = match settings.live.url.redis() {
+            Some(url) => {
+                let (parts, outbox) = redis_parts::start(url, journal, &self.shown.live, table, settings, tasks).await?;
+                (parts, Some(outbox))
+            }
+            None => (Vec::new(), None),
         };
+        let teller = Teller { journal: self.monitor.clone(), outbox, stop: tasks.stop() };
+        tasks.spawn("journal damage", async move {
+            teller.run().await;
+            Ok(())
+        });
         self.changes = Some(journal.reader(watcher::CURSOR)?);
         Ok(degraded)
     }

@@ -3,6 +3,7 @@
 
 mod archive;
 mod broker;
+mod damage;
 mod delivery;
 mod disk;
 mod finding;
@@ -58,6 +59,7 @@ const CHECKS: &[Check] = &[
     disk::folder,
     disk::journal_space,
     disk::journal_sync,
+    damage::journal_damage,
     service::service,
     archive::archive,
     broker::broker,

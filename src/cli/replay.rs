@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use super::simulate::Certificates;
 use crate::clock;
 use crate::domain::{SignalTable, Timestamp};
 use crate::settings::Interval;
@@ -56,9 +57,11 @@ pub struct ReplayArgs {
     /// Of every interval of this length, send only the last reading of each vehicle, such as `1s`.
     #[arg(long, value_name = "INTERVAL")]
     pub every: Option<Interval>,
-    /// The receiver: `mqtt://[USER:PASSWORD@]HOST[:PORT]`.
+    /// The receiver: `mqtt://[USER:PASSWORD@]HOST[:PORT]`, or `mqtts://…` with TLS.
     #[arg(long, value_name = "URL")]
     pub mqtt: MqttUrl,
+    #[command(flatten)]
+    pub certificates: Certificates,
     /// Keeps here what was acknowledged, and goes on from there.
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
@@ -162,7 +165,7 @@ async fn send(
     let progress = Arc::new(Progress::new(plan));
     let tasks = Tasks::default();
     let started = Instant::now();
-    replay::start(plan, map, table, &Arc::new(args.mqtt.clone()), &progress, &tasks);
+    replay::start(plan, map, table, &Arc::new(args.mqtt.clone().with_certificates(args.certificates.files())), &progress, &tasks);
     let bar = progress_bar(plan.remaining());
     let mut save = || -> anyhow::Result<()> {
         let Some(path) = &args.resume else { return Ok(()) };

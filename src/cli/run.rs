@@ -136,7 +136,7 @@ fn simulate(vehicles: u32, mqtt: SocketAddr, table: Arc<SignalTable>, tasks: &Ta
     let options =
         Options { vehicles, seed: SEED, start, every: EVERY, faults: RandomFaults::all(), plans: plans(vehicles, start) };
     let send = SendOptions {
-        url: MqttUrl { host: mqtt.ip().to_string(), port: mqtt.port(), login: None },
+        url: MqttUrl { host: mqtt.ip().to_string(), port: mqtt.port(), login: None, tls: None },
         format: Format::Json,
         length: None,
         last_acknowledgements: LAST_ACKNOWLEDGEMENTS,

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::domain::{SignalTable, Timestamp};
-use crate::settings::Interval;
+use crate::settings::{Interval, TlsFiles};
 use crate::simulator::faults::{FAULTS, Fault};
 use crate::simulator::fleet::{Fleet, Options};
 use crate::simulator::illness::{Plan, RandomFaults};
@@ -68,12 +68,39 @@ pub struct SimulateArguments {
     pub start: Timestamp,
     #[arg(long, value_enum, default_value_t = FormatArgument::Json, conflicts_with = "out")]
     pub format: FormatArgument,
-    /// The receiver: `mqtt://[USER:PASSWORD@]HOST[:PORT]`.
+    /// The receiver: `mqtt://[USER:PASSWORD@]HOST[:PORT]`, or `mqtts://…` with TLS.
     #[arg(long, value_name = "URL")]
     pub mqtt: Option<MqttUrl>,
+    #[command(flatten)]
+    pub certificates: Certificates,
     /// A file instead: `.parquet` or `.csv`.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// With `mqtts://`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Certificates {
+    /// Who signed the receiver's certificate (PEM) [default: whoever this system trusts]
+    #[arg(long, value_name = "FILE")]
+    authority: Option<PathBuf>,
+    /// Of the vehicle (PEM); `{id}` stands for its id, such as pki/{id}.pem
+    #[arg(long, value_name = "FILE", requires = "private_key")]
+    certificate: Option<PathBuf>,
+    /// Of the certificate (PEM), with `{id}` as there
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    private_key: Option<PathBuf>,
+}
+
+impl Certificates {
+    pub fn files(&self) -> TlsFiles {
+        let Self { authority, certificate, private_key } = self.clone();
+        TlsFiles {
+            certificate: certificate.unwrap_or_default(),
+            private_key: private_key.unwrap_or_default(),
+            authority: authority.unwrap_or_default(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -149,7 +176,7 @@ async fn to_receiver(arguments: &SimulateArguments, url: &MqttUrl) -> anyhow::Re
     let tasks = Tasks::default();
     let fleet = Fleet::new(&options(arguments, clock::now()));
     let options = SendOptions {
-        url: url.clone(),
+        url: url.clone().with_certificates(arguments.certificates.files()),
         format: match arguments.format {
             FormatArgument::Json => Format::Json,
             FormatArgument::Protobuf => Format::Protobuf,
@@ -172,10 +199,11 @@ async fn to_receiver(arguments: &SimulateArguments, url: &MqttUrl) -> anyhow::Re
     let count = labels.len();
     write_labels(arguments, labels, &table)?;
     let nobody_answered = sent.connections == 0 && sent.readings > 0;
+    let why = sent.first_error.clone().unwrap_or_default();
     let incomplete = sent.unsent_readings + sent.dropped_readings > 0;
     println!("{}", serde_json::to_string(&MqttSummary { schema_version: SCHEMA_VERSION, sent, labels: count })?);
     if nobody_answered {
-        eprintln!("No receiver answered at {}:{}. Is it running?", url.host, url.port);
+        eprintln!("No receiver took a connection at {}:{}: {why}", url.host, url.port);
         return Ok(ExitCode::from(EXIT_DEPENDENCY));
     }
     Ok(if incomplete { ExitCode::from(EXIT_FAILED) } else { ExitCode::SUCCESS })

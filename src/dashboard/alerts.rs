@@ -30,7 +30,7 @@ const MOST_RECORDED: u32 = 1_000;
 const RECORDED_BEFORE: Duration = Duration::from_mins(15);
 const RECORDED_AFTER: Duration = Duration::from_mins(5);
 /// Without an account nobody has a name.
-const NOBODY: &str = "operator";
+pub(super) const NOBODY: &str = "operator";
 const LONGEST_SILENCE: Duration = Duration::from_hours(30 * 24);
 
 /// What may stand in the body of a command; which of it depends on the command.

@@ -5,6 +5,7 @@ mod alerts;
 mod api;
 mod assets;
 mod buckets;
+mod damage;
 mod fences;
 mod forms;
 mod guard;
@@ -41,6 +42,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use self::damage::Damage;
 pub use self::map::Map;
 pub use self::models::{ModelForm, ModelFormError};
 pub use self::tiles::TilesError;
@@ -63,6 +65,7 @@ pub struct Health {
     pub ready: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
     /// What does not work although the process is ready.
     pub degraded: Box<dyn Fn() -> Vec<Reason> + Send + Sync>,
+    pub damage: Damage,
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     pub slo: Arc<Slo>,
 }
@@ -123,14 +126,19 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// All routes of the process, those of the API described by `/api/openapi.json`. `uplink`: the ways in over HTTP, which bound themselves.
 pub fn router(health: Health, parts: Parts, uplink: Option<OpenApiRouter>) -> Router {
-    let (slo, map) = (Arc::clone(&health.slo), parts.map.clone());
-    guarded(health, uplink, |answers| answers.nest("/api/v1", below_api(parts, slo)), page(map))
+    let (of_process, map) = (of_any_process(&health), parts.map.clone());
+    guarded(health, uplink, |answers| answers.nest("/api/v1", below_api(parts, of_process)), page(map))
 }
 
 /// Those of a process that shows nothing: health, metrics, objectives, and its ways in.
 pub fn health_router(health: Health, uplink: Option<OpenApiRouter>) -> Router {
-    let slo = Arc::clone(&health.slo);
-    guarded(health, uplink, |answers| answers.nest("/api/v1", slo::router(slo)), Router::new())
+    let of_process = of_any_process(&health);
+    guarded(health, uplink, |answers| answers.nest("/api/v1", of_process), Router::new())
+}
+
+/// Below `/api/v1`, whatever its roles.
+fn of_any_process(health: &Health) -> OpenApiRouter {
+    slo::router(Arc::clone(&health.slo)).merge(damage::router(health.damage.clone()))
 }
 
 fn guarded(
@@ -163,13 +171,13 @@ fn for_machines(shared: Shared) -> OpenApiRouter {
 }
 
 /// What programs ask about the fleet: no route without its description.
-fn below_api(parts: Parts, slo: Arc<Slo>) -> OpenApiRouter {
+fn below_api(parts: Parts, of_process: OpenApiRouter) -> OpenApiRouter {
     let Parts { fleet, replay, fences, models, map, tasks } = parts;
     api::router(fleet.clone(), replay)
         .merge(fences::router(fences))
         .merge(map::router(map))
         .merge(models::router(models))
-        .merge(slo::router(slo))
+        .merge(of_process)
         .merge(live_channel::router(fleet, tasks))
 }
 

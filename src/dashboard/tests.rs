@@ -21,6 +21,7 @@ use crate::domain::{
 use crate::fleet::{CommandFailed, Commands, FencesRefused, FleetParts};
 use crate::ingest::quarantine_replay::QuarantineReplay;
 use crate::ingest::{Inlet, Intake, uplink};
+use crate::journal::{DamageAlert, DamagedPlace};
 use crate::live::{AlertFeed, LiveState, OpenAlerts};
 use crate::settings;
 use crate::storage::{self, ArchiveAddress, ArchiveRecord, SharedStore, VehicleRegister};
@@ -88,6 +89,7 @@ async fn a_server_with(page: settings::Page) -> Server {
         slo: Arc::default(),
         address,
         degraded: Box::new(Vec::new),
+        damage: damage(),
         ready: Box::new({
             let problem = Arc::clone(&problem);
             move || problem.lock().unwrap().clone().map(|problem| Reason { part: "archive", problem }).into_iter().collect()
@@ -97,6 +99,31 @@ async fn a_server_with(page: settings::Page) -> Server {
     let router = router(health, parts, Some(uplink::router(intake, Duration::from_secs(10), &tasks)));
     tasks.spawn("http", async move { Ok(axum::serve(listener, router).await?) });
     Server { _folder: folder, _tasks: tasks, address, archive, live, open_alerts, alert_feed, problem }
+}
+
+/// In place of a journal, which has tests of its own: one that is never quite acknowledged.
+fn damage() -> Damage {
+    let at = moment("2026-11-24T03:17:00Z");
+    let place = DamagedPlace { file: "0.journal".to_owned(), offset: 4_096, bytes: 100, frames: Some(1), found_at: at };
+    let alert = DamageAlert {
+        opened_at: at,
+        last_seen_at: at,
+        count: 1,
+        frames_at_least: 1,
+        places: vec![place],
+        acknowledged_at: None,
+        acknowledged_by: None,
+        note: None,
+        revision: 1,
+    };
+    let asked = alert.clone();
+    Damage {
+        alert: Arc::new(move || Some(asked.clone())),
+        acknowledge: Arc::new(move |by, note| {
+            let (acknowledged_by, note) = (Some(by.to_owned()), note.map(str::to_owned));
+            Ok(Some(DamageAlert { acknowledged_at: Some(at), acknowledged_by, note, ..alert.clone() }))
+        }),
+    }
 }
 
 /// Lanes that make everything durable at once.

@@ -13,9 +13,10 @@ use rumqttc::v5::mqttbytes::v5::{
     PubAck, Subscribe,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
+
+use super::broker_address::{BrokerAddress, ReadHalf, WriteHalf};
+use crate::tls::Trouble;
 
 /// Announced to the broker, which keeps larger messages to itself.
 pub const MAX_PACKET_BYTES: u32 = 2 << 20;
@@ -39,7 +40,9 @@ const SUBSCRIBE_PACKET_ID: u16 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    #[error("no TLS with the broker: {0}")]
+    Tls(Trouble),
     #[error("the broker closed the connection")]
     Closed,
     #[error("the broker does not answer")]
@@ -54,27 +57,42 @@ pub enum BrokerError {
     Unexpected(String),
 }
 
+impl BrokerError {
+    fn is_end(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        match self {
+            Self::Closed => true,
+            Self::Io(error) => matches!(error.kind(), ConnectionReset | BrokenPipe | UnexpectedEof),
+            _ => false,
+        }
+    }
+}
+
+impl From<io::Error> for BrokerError {
+    /// Where the other side says what it has against us only once it is spoken to, as in TLS 1.3, that is no broken connection.
+    fn from(error: io::Error) -> Self {
+        Trouble::of(&error).map_or(Self::Io(error), Self::Tls)
+    }
+}
+
 pub(super) struct Reader {
-    socket: OwnedReadHalf,
+    socket: ReadHalf,
     buffer: BytesMut,
 }
 
 pub(super) struct Writer {
-    socket: OwnedWriteHalf,
+    socket: WriteHalf,
     buffer: BytesMut,
 }
 
 /// Connects, and returns once the broker has agreed. Its answer says whether it kept a session for us, and its limits.
 pub(super) async fn open(
-    address: &str,
+    address: &BrokerAddress,
     connect: &Connect,
     login: Option<&Login>,
 ) -> Result<(Reader, Writer, ConnAck), BrokerError> {
     let handshake = async {
-        let socket = TcpStream::connect(address).await?;
-        // An acknowledgement must not wait for the one before it.
-        socket.set_nodelay(true)?;
-        let (read, write) = socket.into_split();
+        let (read, write) = address.connect().await?;
         let mut reader = Reader { socket: read, buffer: BytesMut::with_capacity(READ_BYTES) };
         let mut writer = Writer { socket: write, buffer: BytesMut::new() };
         writer.put(&Packet::Connect(connect.clone(), None, login.cloned()))?;
@@ -85,7 +103,10 @@ pub(super) async fn open(
             other => Err(BrokerError::Unexpected(format!("{other:?}"))),
         }
     };
-    timeout(CONNECT_TIMEOUT, handshake).await.map_err(|_| BrokerError::Silent)?
+    let opened = timeout(CONNECT_TIMEOUT, handshake).await.map_err(|_| BrokerError::Silent)?;
+    // With TLS 1.3 a broker that wants another certificate ends a connection on which we have spoken already, and the end may overtake its
+    // reason.
+    opened.map_err(|error| if address.is_tls() && error.is_end() { BrokerError::Tls(Trouble::HungUp) } else { error })
 }
 
 impl Reader {
@@ -146,7 +167,12 @@ impl Writer {
 
     /// Not to be dropped before it returns.
     pub async fn flush(&mut self) -> Result<(), BrokerError> {
-        timeout(WRITE_TIMEOUT, self.socket.write_all(&self.buffer)).await.map_err(|_| BrokerError::Silent)??;
+        let write = async {
+            self.socket.write_all(&self.buffer).await?;
+            // TLS keeps a record that the socket has no room for.
+            self.socket.flush().await
+        };
+        timeout(WRITE_TIMEOUT, write).await.map_err(|_| BrokerError::Silent)??;
         self.buffer.clear();
         Ok(())
     }

@@ -7,8 +7,9 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Filter, Packet};
 use tokio::time::timeout;
 
+use super::broker_address::BrokerAddress;
 use super::broker_connection::{BrokerError, open};
-use super::subscriber::{SESSION_EXPIRY, SubscriberError, address, connect, login};
+use super::subscriber::{SESSION_EXPIRY, SubscriberError, connect, login};
 use super::topic_filter::TopicFilter;
 use crate::settings;
 
@@ -60,7 +61,7 @@ impl InspectionError {
 /// Where the settings of the broker cannot work, or it does not let us in.
 pub async fn inspect(settings: &settings::Broker) -> Result<BrokerLimits, InspectionError> {
     TopicFilter::parse(&settings.topic_filter).map_err(SubscriberError::from)?;
-    let address = address(&settings.url)?;
+    let address = BrokerAddress::new(settings)?;
     let mut connect = connect(settings)?;
     connect.client_id = format!("{}-doctor-{}", settings.client_id, std::process::id());
     connect.clean_start = true;

@@ -1,6 +1,7 @@
 //! The ways in: front door, subscriber, uplinks. Each hands its messages to one [`Intake`] and answers only what that has promised.
 
 mod backoff;
+mod broker_address;
 mod broker_connection;
 pub mod broker_inspection;
 mod counts;

@@ -23,6 +23,7 @@ use tokio::time::{interval, sleep};
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
+use super::broker_address::BrokerAddress;
 use super::broker_connection::{BrokerError, KEEP_ALIVE, MAX_PACKET_BYTES, Reader, Writer, open};
 use super::intake::{Intake, Message, NotPromised, Pending};
 use super::topic_filter::{TopicFilter, TopicFilterError};
@@ -30,10 +31,9 @@ use crate::domain::{Reason, Source};
 use crate::metrics::BROKER_CONNECTED;
 use crate::settings;
 use crate::tasks::{Stop, Tasks};
+use crate::tls::TlsError;
 use crate::wire::Refusal;
 use crate::wire::decode::Format;
-
-const DEFAULT_PORT: u16 = 1883;
 
 /// How long the broker keeps our session while we are away.
 pub(super) const SESSION_EXPIRY: Duration = Duration::from_hours(7 * 24);
@@ -46,10 +46,10 @@ const FLUSH_BYTES: usize = 16 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SubscriberError {
-    #[error("[broker] url is {0:?}; mqtt://HOST:PORT is expected")]
+    #[error("[broker] url is {0:?}; mqtt://HOST:PORT or mqtts://HOST:PORT is expected")]
     Url(String),
-    #[error("[broker] url asks for TLS, which this build has not; use mqtt:// on a private network")]
-    Tls,
+    #[error("[broker] {0}")]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     TopicFilter(#[from] TopicFilterError),
     #[error("[broker] inflight must not be 0")]
@@ -67,7 +67,7 @@ pub fn start(settings: &settings::Broker, intake: Arc<Intake>, tasks: &Tasks) ->
         return Ok(());
     }
     let subscriber = Subscriber {
-        address: address(&settings.url)?,
+        address: BrokerAddress::new(settings)?,
         connect: connect(settings)?,
         login: login(settings)?,
         filter: TopicFilter::parse(&settings.topic_filter)?,
@@ -87,7 +87,7 @@ pub fn start(settings: &settings::Broker, intake: Arc<Intake>, tasks: &Tasks) ->
 }
 
 struct Subscriber {
-    address: String,
+    address: BrokerAddress,
     connect: Connect,
     login: Option<Login>,
     filter: TopicFilter,
@@ -140,7 +140,7 @@ impl Subscriber {
             () = stop.requested() => return Ok(()),
         };
         let (reader, mut writer, answer) = opened?;
-        info!(broker = self.address, session_present = answer.session_present, "connected to the broker");
+        info!(broker = %self.address, session_present = answer.session_present, "connected to the broker");
         writer.subscribe(self.subscription())?;
         // Full: the socket is left unread, and the broker keeps the rest.
         let (in_hand, to_acknowledge) = mpsc::channel(self.inflight);
@@ -265,35 +265,4 @@ pub(super) fn login(settings: &settings::Broker) -> Result<Option<Login>, Subscr
     let path = &settings.password_file;
     let password = std::fs::read_to_string(path).map_err(|source| SubscriberError::Password { path: path.clone(), source })?;
     Ok(Some(Login::new(&settings.username, password.lines().next().unwrap_or_default())))
-}
-
-/// `HOST:PORT`
-pub(super) fn address(url: &str) -> Result<String, SubscriberError> {
-    let wrong = || SubscriberError::Url(url.to_owned());
-    if url.starts_with("mqtts://") {
-        return Err(SubscriberError::Tls);
-    }
-    let authority = url.strip_prefix("mqtt://").ok_or_else(wrong)?.trim_end_matches('/');
-    // The last colon of `[::1]` belongs to the host.
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| wrong())?),
-        _ => (authority, DEFAULT_PORT),
-    };
-    let is_plain = !host.is_empty() && !host.contains(['/', '@']);
-    if is_plain { Ok(format!("{host}:{port}")) } else { Err(wrong()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_of_a_broker_is_host_and_port() {
-        assert_eq!(address("mqtt://broker:2883").unwrap(), "broker:2883");
-        assert_eq!(address("mqtt://broker/").unwrap(), "broker:1883");
-        assert_eq!(address("mqtt://[::1]").unwrap(), "[::1]:1883");
-        for wrong in ["broker:1883", "mqtt://", "mqtt://user:secret@broker", "mqtt://broker:port", "mqtts://broker"] {
-            assert!(address(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::checkpoint::decode_state;
 use super::checkpoint_log::Place;
+use super::damage::DamagedPlace;
 use super::disk::{Disk, DiskFile};
 use super::error::{JournalError, disk_error};
 use super::file_header::{FILE_HEADER_BYTES, FileHeader, FileKind};
@@ -40,7 +41,7 @@ pub struct Loaded {
     pub given: Arrivals,
     pub tail_from: u64,
     /// Places in the file that are no frames, and stand before a mark.
-    pub damaged: u64,
+    pub damaged: Vec<DamagedPlace>,
 }
 
 /// The file, open for appending.
@@ -139,8 +140,8 @@ struct Loading {
     end: u64,
     /// Behind the last damage.
     damaged_to: u64,
-    damages: u64,
-    damages_before_mark: u64,
+    damages: Vec<DamagedPlace>,
+    damages_before_mark: usize,
 }
 
 fn load(file: Arc<dyn DiskFile>, header: FileHeader, path: &Path) -> Result<(Opened, Loaded), JournalError> {
@@ -157,7 +158,7 @@ fn load(file: Arc<dyn DiskFile>, header: FileHeader, path: &Path) -> Result<(Ope
                 loading.pending.push(Pending { place: Place { offset, bytes }, slot, payload });
             }
             Scanned::Damage(damage) => {
-                loading.damages += 1;
+                loading.damages.push(scanner.place_of(damage));
                 loading.damaged_to = damage.to;
             }
             // Behind the last whole mark nothing counts, whole or not.
@@ -172,12 +173,13 @@ fn load(file: Arc<dyn DiskFile>, header: FileHeader, path: &Path) -> Result<(Ope
         vehicles.push(SavedVehicle { slot, vehicle_id: vehicle_id.to_string(), state });
         index.insert(vehicle_id, place);
     }
+    loading.damages.truncate(loading.damages_before_mark);
     let loaded = Loaded {
         vehicles,
         next_arrival: loading.mark.next_arrival.clone(),
         given: loading.given,
         tail_from: loading.mark.tail_from,
-        damaged: loading.damages_before_mark,
+        damaged: loading.damages,
     };
     Ok((Opened { file, header, end: loading.end, index, mark: loading.mark }, loaded))
 }
@@ -201,7 +203,7 @@ impl Loading {
         }
         self.mark = mark;
         self.end = end;
-        self.damages_before_mark = self.damages;
+        self.damages_before_mark = self.damages.len();
     }
 }
 

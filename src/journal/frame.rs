@@ -49,6 +49,12 @@ pub fn split(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// How long a frame is that begins with these bytes; `None`: none does.
+pub fn frame_bytes(length: [u8; 4]) -> Option<u64> {
+    let bytes = u32::from_le_bytes(length) as usize + UNCOUNTED_BYTES;
+    (HEADER_BYTES..=MAX_FRAME_BYTES).contains(&bytes).then_some(bytes as u64)
+}
+
 /// The slot field of a whole frame.
 pub fn slot_of(frame: &[u8]) -> u16 {
     u16::from_le_bytes([frame[9], frame[10]])

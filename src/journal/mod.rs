@@ -15,6 +15,7 @@ mod checkpoint_file;
 mod checkpoint_log;
 mod checkpointer;
 mod cursor;
+mod damage;
 mod disk;
 mod error;
 mod file_header;
@@ -45,6 +46,7 @@ use tokio::sync::watch;
 
 use self::checkpoint_log::CheckpointLog;
 use self::cursor::CursorFile;
+use self::damage::DamageLog;
 use self::disk::{Disk, RealDisk};
 use self::error::disk_error;
 use self::progress::Progress;
@@ -61,6 +63,7 @@ pub use self::backup::{Piece, Snapshot};
 pub use self::batch::{Batch, DamagedFrames, records};
 pub use self::checkpoint::Checkpoint;
 pub use self::cursor::VERSION as CURSOR_VERSION;
+pub use self::damage::{DamageAlert, DamagedPlace, alert_in as damage_in};
 pub use self::error::{JournalClosed, JournalError};
 pub use self::filling::{Filling, is_half_restored};
 pub use self::frame::FORMAT_VERSION;
@@ -229,10 +232,47 @@ impl JournalMonitor {
         self.0.space.health()
     }
 
-    /// Damaged places that this process has met, at most 65,536.
+    /// Damaged places that nobody had met before this process did.
     #[must_use]
     pub fn damage(&self) -> u64 {
-        self.0.progress.damage()
+        self.0.progress.damage().met()
+    }
+
+    /// The last alert about them, acknowledged or not.
+    #[must_use]
+    pub fn damage_alert(&self) -> Option<DamageAlert> {
+        self.0.progress.damage().alert()
+    }
+
+    /// Changes whenever the alert does.
+    #[must_use]
+    pub fn damage_changes(&self) -> watch::Receiver<u64> {
+        self.0.progress.damage().changes()
+    }
+
+    /// Makes what was found durable, and gives the alert where its newest revision was not handed on yet. Blocks.
+    ///
+    /// # Errors
+    /// Where the disk is full or fails.
+    pub fn untold_damage(&self) -> Result<Option<DamageAlert>, JournalError> {
+        self.0.progress.damage().save()?;
+        Ok(self.0.progress.damage().untold())
+    }
+
+    /// This revision was handed on, and whoever took it keeps it. Blocks.
+    ///
+    /// # Errors
+    /// Where the disk is full or fails; it is then handed on once more.
+    pub fn told_of_damage(&self, revision: u32) -> Result<(), JournalError> {
+        self.0.progress.damage().told(revision)
+    }
+
+    /// A person has seen the alert; durable once this returns. `None`: there is none to acknowledge. Blocks.
+    ///
+    /// # Errors
+    /// Where the disk is full or fails.
+    pub fn acknowledge_damage(&self, by: &str, note: Option<&str>) -> Result<Option<DamageAlert>, JournalError> {
+        self.0.progress.damage().acknowledge(by, note)
     }
 
     /// See [`Journal::reader`].
@@ -269,18 +309,18 @@ impl Start<'_> {
         check(self.settings)?;
         let (disk, directory) = (self.disk, self.directory);
         disk.create_directory(directory).map_err(disk_error("create", directory))?;
+        let damage = DamageLog::open(Arc::clone(&disk), directory)?;
         let (log, saved) = CheckpointLog::open(Arc::clone(&disk), directory)?;
         let cursors = cursor::load_all(&*disk, directory)?;
         let found = recovery::find_journal(&*disk, directory, saved.tail_from, &saved.next_arrival)?;
+        let bad_frames = (saved.damaged.len() + found.damaged.len()) as u64;
+        saved.damaged.into_iter().chain(found.damaged).for_each(|place| damage.found(place));
         let next_start = cursors.iter().map(|(_, position)| *position).fold(found.end, u64::max);
 
         let start = Found { segments: found.segments, cursors, tail_from: saved.tail_from, next_start, lock: self.lock };
         let space = Arc::new(Space::new(Arc::clone(&disk), directory, self.settings, start));
-        let progress_sender = Progress::start(found.end);
+        let progress_sender = Progress::start(found.end, damage);
         let progress = progress_sender.progress();
-        for position in &found.damaged {
-            progress.count_damage(*position);
-        }
         let recycling = Arc::<Recycling>::default();
         let (sender, inlet) = sync_channel(QUEUE_WORK);
         let (checkpoint_sender, checkpoint_inlet) = sync_channel(checkpointer::QUEUE_CHECKPOINTS);
@@ -315,7 +355,7 @@ impl Start<'_> {
             next_arrival: next_arrival.into_boxed(),
             saved_arrival: saved.next_arrival.clone().into_boxed(),
             tail: Tail::Read { walk, end: found.end, saved: saved.next_arrival },
-            bad_frames: saved.damaged + found.damaged.len() as u64,
+            bad_frames,
             torn_bytes: found.torn_bytes,
         };
         let inlet = Arc::new(Inlet { sender, space: Arc::clone(&space) });

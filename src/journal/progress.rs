@@ -1,22 +1,19 @@
 //! How far the journal is durable, and whether it goes on: what the writer tells readers. Decides nothing.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::Position;
-
-/// So many damaged places are remembered, to count each once; further ones are counted whenever they are met.
-const REMEMBERED_DAMAGE: usize = 65_536;
+use super::damage::DamageLog;
 
 #[derive(Debug)]
 pub struct Progress {
     state: Mutex<State>,
     moved: Condvar,
     durable: watch::Receiver<Position>,
-    damaged: Mutex<BTreeSet<u64>>,
+    damage: DamageLog,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,10 +31,10 @@ pub struct ProgressSender {
 }
 
 impl Progress {
-    pub fn start(durable: u64) -> ProgressSender {
+    pub fn start(durable: u64, damage: DamageLog) -> ProgressSender {
         let (sender, receiver) = watch::channel(Position(durable));
         let state = Mutex::new(State { durable, ended: false });
-        let progress = Self { state, moved: Condvar::new(), durable: receiver, damaged: Mutex::default() };
+        let progress = Self { state, moved: Condvar::new(), durable: receiver, damage };
         ProgressSender { progress: Arc::new(progress), durable: sender }
     }
 
@@ -63,21 +60,8 @@ impl Progress {
         *state
     }
 
-    /// Counts each damaged place once, however many readers meet it.
-    pub fn count_damage(&self, position: u64) {
-        let mut damaged = self.damaged.lock().expect("no holder panics");
-        if damaged.insert(position) {
-            ::metrics::counter!(crate::metrics::JOURNAL_BAD_FRAMES).increment(1);
-            tracing::error!(position, "the journal is damaged here; went on with the next valid frame");
-        }
-        if damaged.len() > REMEMBERED_DAMAGE {
-            damaged.pop_first();
-        }
-    }
-
-    /// Damaged places that were met, as far as they are remembered.
-    pub fn damage(&self) -> u64 {
-        self.damaged.lock().expect("no holder panics").len() as u64
+    pub const fn damage(&self) -> &DamageLog {
+        &self.damage
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {

@@ -43,7 +43,7 @@ impl Reader {
         while frames.len() < max_frames {
             match self.walk.next(durable) {
                 Ok(Some(Step::Frame(frame))) => frames.push(frame),
-                Ok(Some(Step::Damage(position))) => self.progress.count_damage(position),
+                Ok(Some(Step::Damage(place))) => self.progress.damage().found(place),
                 Ok(None) => break,
                 // What was read before is not lost: the error comes again with the next call.
                 Err(_) if !frames.is_empty() => break,
@@ -60,6 +60,10 @@ impl Reader {
     pub fn commit(&mut self) -> Result<(), JournalError> {
         let position = self.walk.position();
         if position != self.committed {
+            // Behind the cursor nobody would meet it again. Where it cannot be written the cursor moves all the same: a full disk needs that.
+            if let Err(error) = self.progress.damage().save() {
+                tracing::warn!(%error, "could not write down where the journal is damaged; will retry");
+            }
             self.cursor.move_to(position)?;
             self.committed = position;
             self.space.move_cursor(self.name.name, position);

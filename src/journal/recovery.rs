@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Frame;
+use super::damage::DamagedPlace;
 use super::disk::{Disk, DiskFile};
 use super::error::{JournalError, disk_error};
 use super::file_header::{FILE_HEADER_BYTES, FileHeader, FileKind};
@@ -127,8 +128,8 @@ pub struct FoundJournal {
     /// Of frames from `tail_from` on.
     pub next_arrival: Arrivals,
     pub uncovered: Uncovered,
-    /// Positions of damage between intact frames.
-    pub damaged: Vec<u64>,
+    /// Between intact frames.
+    pub damaged: Vec<DamagedPlace>,
     pub torn_bytes: u64,
 }
 
@@ -140,7 +141,8 @@ struct ScannedSegment {
     has_frames: bool,
     /// Behind the last intact frame.
     end: u64,
-    after: Option<Damage>,
+    /// And what it comes to as damage.
+    after: Option<(Damage, DamagedPlace)>,
 }
 
 /// Looks at every segment's header and at all frames from `tail_from` on, cuts off what is torn at the end, and syncs the rest.
@@ -167,13 +169,13 @@ pub fn find_journal(disk: &dyn Disk, directory: &Path, tail_from: u64, saved: &A
     let last = scanned.iter().rposition(|segment| segment.has_frames);
     for (number, scanned) in scanned.into_iter().enumerate() {
         let ScannedSegment { mut segment, path, file, end, after, .. } = scanned;
-        let written = after.filter(|damage| !damage.is_zeros());
+        let written = after.filter(|(damage, _)| !damage.is_zeros());
         if last.is_some_and(|last| number < last) {
-            found.damaged.extend(written.map(|damage| segment.start + damage.from));
+            found.damaged.extend(written.map(|(_, place)| place));
             found.segments.push_back(segment);
             continue;
         }
-        found.torn_bytes += written.map_or(0, |damage| damage.written_to - damage.from);
+        found.torn_bytes += written.map_or(0, |(damage, _)| damage.written_to - damage.from);
         if last == Some(number) {
             segment.file_bytes = end - segment.start;
             segment.end = end;
@@ -207,7 +209,7 @@ fn scan_segment(
         let is_used = has_data(&*file, &path, segment.file_bytes)?;
         if is_used {
             tracing::error!(path = %path.display(), "the header of this segment is damaged; its frames are lost");
-            found.damaged.push(segment.start);
+            found.damaged.push(DamagedPlace::new(&path, Damage::whole(segment.file_bytes), None));
         }
         return Ok(ScannedSegment { segment, path, file, has_frames: is_used, end: segment.end, after: None });
     };
@@ -229,8 +231,8 @@ fn scan_segment(
                     found.uncovered.note(slot, segment.start + offset);
                 }
             }
-            Scanned::Damage(damage) => found.damaged.push(segment.start + damage.from),
-            Scanned::End(damage) => break damage,
+            Scanned::Damage(damage) => found.damaged.push(scanner.place_of(damage)),
+            Scanned::End(damage) => break damage.map(|damage| (damage, scanner.place_of(damage))),
         }
     };
     Ok(ScannedSegment { segment, path, file, has_frames, end, after })

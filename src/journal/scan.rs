@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::damage::DamagedPlace;
 use super::disk::DiskFile;
 use super::error::{JournalError, disk_error};
-use super::frame::{FORMAT_VERSION, Found, HEADER_BYTES, Seal};
+use super::frame::{FORMAT_VERSION, Found, HEADER_BYTES, Seal, frame_bytes};
 
 /// Read at once, so that a frame costs neither a system call nor an allocation.
 const CHUNK_BYTES: u64 = 256 << 10;
@@ -44,6 +45,11 @@ pub struct Damage {
 impl Damage {
     pub const fn is_zeros(&self) -> bool {
         self.written_to == self.from
+    }
+
+    /// Of a file in which nothing can be told, since its header is gone.
+    pub const fn whole(file_bytes: u64) -> Self {
+        Self { from: 0, to: file_bytes, written_to: file_bytes }
     }
 }
 
@@ -119,6 +125,24 @@ impl Scanner {
         }
     }
 
+    /// What is told of damage that was just found.
+    pub fn place_of(&self, damage: Damage) -> DamagedPlace {
+        DamagedPlace::new(&self.path, damage, self.frames_in(damage))
+    }
+
+    /// How many frames stood there, by their lengths; `None` where those are damaged themselves.
+    fn frames_in(&self, damage: Damage) -> Option<u64> {
+        let (mut at, mut frames) = (damage.from, 0);
+        while at < damage.written_to {
+            let mut length = [0; 4];
+            self.file.read_at(&mut length, at).ok()?;
+            at += frame_bytes(length)?;
+            frames += 1;
+        }
+        // Behind the last frame of a segment there may be room that was never used.
+        (at <= damage.to).then_some(frames)
+    }
+
     /// Moves to the next place where a frame could begin. A length is never 0, so runs of zeros are passed quickly.
     fn skip(&mut self, consumed: usize) -> Result<(), JournalError> {
         if self.window.len() == consumed {
@@ -189,6 +213,14 @@ mod tests {
         }
     }
 
+    fn frames_lost(bytes: &[u8], damage: Damage) -> Option<u64> {
+        let disk = SimulatedDisk::default();
+        let file = disk.create(Path::new("file")).unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+        let extent = Extent { start: 0, from: 0, limit: bytes.len() as u64 };
+        Scanner::new(file, PathBuf::from("file"), SEAL, extent).place_of(damage).frames
+    }
+
     fn indexes(scanned: &[Scanned]) -> Vec<u64> {
         let index = |scanned: &Scanned| if let Scanned::Frame { index, .. } = scanned { Some(*index) } else { None };
         scanned.iter().filter_map(index).collect()
@@ -210,6 +242,19 @@ mod tests {
         assert_eq!(indexes(&found), [0, 2]);
         let (from, to) = (HEADER_BYTES as u64 + 10, 2 * HEADER_BYTES as u64 + 30);
         assert!(matches!(found[1], Scanned::Damage(damage) if damage.from == from && damage.to == to), "{found:?}");
+    }
+
+    #[test]
+    fn frames_that_are_lost_are_counted_by_their_lengths_unless_those_are_damaged() {
+        let mut file = frames(&[10, 20, 30, 40]);
+        let (second, third) = (HEADER_BYTES + 10, 2 * HEADER_BYTES + 30);
+        (file[second + 25], file[third + 25]) = (0, 0);
+        let found = scan(&file);
+        let Scanned::Damage(damage) = found[1] else { panic!("{found:?}") };
+        assert_eq!(frames_lost(&file, damage), Some(2));
+        file[second] ^= 0x08;
+        let Scanned::Damage(damage) = scan(&file)[1] else { panic!("no damage") };
+        assert_eq!(frames_lost(&file, damage), None);
     }
 
     #[test]

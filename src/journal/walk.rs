@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::damage::DamagedPlace;
 use super::disk::Disk;
 use super::error::{JournalError, disk_error};
 use super::file_header::{FILE_HEADER_BYTES, FileHeader, FileKind};
@@ -24,8 +25,8 @@ pub struct Walk {
 #[derive(Debug)]
 pub enum Step {
     Frame(Frame),
-    /// Something that was no frame stood at this position; the next step goes on behind it.
-    Damage(u64),
+    /// Something that was no frame stood there; the next step goes on behind it.
+    Damage(DamagedPlace),
 }
 
 impl Walk {
@@ -47,8 +48,8 @@ impl Walk {
                 let Some(segment) = self.space.segment_behind(self.position).filter(|segment| segment.start < limit) else {
                     return Ok(None);
                 };
-                if let Some(damage_at) = self.enter(segment, limit)? {
-                    return Ok(Some(Step::Damage(damage_at)));
+                if let Some(damage) = self.enter(segment, limit)? {
+                    return Ok(Some(Step::Damage(damage)));
                 }
                 continue;
             };
@@ -64,18 +65,20 @@ impl Walk {
                 }
                 Scanned::Damage(damage) => {
                     self.position = segment.start + damage.to;
-                    return Ok(Some(Step::Damage(segment.start + damage.from)));
+                    return Ok(Some(Step::Damage(scanner.place_of(damage))));
                 }
                 Scanned::End(damage) => {
                     let is_over = limit >= segment.end;
+                    let damage = damage.filter(|damage| !is_room_never_used(*damage, segment));
+                    let found = damage.map(|damage| (damage.to, scanner.place_of(damage)));
                     if is_over {
                         self.current = None;
                         self.position = segment.end;
                     }
-                    match damage.filter(|damage| !is_room_never_used(*damage, segment)) {
-                        Some(damage) => {
-                            self.position = segment.start + damage.to;
-                            return Ok(Some(Step::Damage(segment.start + damage.from)));
+                    match found {
+                        Some((to, place)) => {
+                            self.position = segment.start + to;
+                            return Ok(Some(Step::Damage(place)));
                         }
                         None if is_over => {}
                         None => return Ok(None),
@@ -86,13 +89,13 @@ impl Walk {
     }
 
     /// Opens a segment; where its header is damaged, no frame of it can be told, and it is passed over.
-    fn enter(&mut self, segment: Segment, limit: u64) -> Result<Option<u64>, JournalError> {
+    fn enter(&mut self, segment: Segment, limit: u64) -> Result<Option<DamagedPlace>, JournalError> {
         let path = segment_path(&self.directory, segment.start);
         let file = self.disk.open(&path).map_err(disk_error("open", &path))?;
         let header = FileHeader::read(&*file, FileKind::Segment, &path)?;
         let Some(header) = header.filter(|header| header.start == segment.start) else {
             self.position = segment.end;
-            return Ok(Some(segment.start));
+            return Ok(Some(DamagedPlace::new(&path, Damage::whole(segment.file_bytes), None)));
         };
         let from = self.position.saturating_sub(segment.start).max(FILE_HEADER_BYTES);
         let limit = (limit.min(segment.end) - segment.start).max(from);

@@ -1,6 +1,6 @@
 //! Settings that are well-formed each and do not go together.
 
-use super::{ModelAlert, Page, Settings, signals};
+use super::{Broker, ModelAlert, Page, Settings, signals};
 
 impl Settings {
     /// What each value alone does not show.
@@ -53,11 +53,25 @@ impl Settings {
         problems.extend(self.role_problems());
         problems.extend(self.grpc.tls().problem("grpc"));
         problems.extend(self.links.tls().problem("links"));
+        problems.extend(self.broker.problem());
         problems.extend(self.page.problems());
         problems.extend(self.slo.problems());
         problems.extend(signals::contradictions(&self.signals));
         problems.extend(self.rules.problems());
         problems
+    }
+}
+
+impl Broker {
+    fn problem(&self) -> Option<String> {
+        let tls = self.tls();
+        let is_plain = !self.url.starts_with("mqtts://");
+        if is_plain && (tls.has_certificate() || tls.has_authority()) {
+            let problem =
+                "`broker.authority` and `broker.certificate` are for a broker with TLS; `broker.url` has to begin with mqtts://";
+            return Some(problem.to_owned());
+        }
+        tls.problem("broker")
     }
 }
 

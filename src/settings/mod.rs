@@ -86,6 +86,14 @@ impl Grpc {
     }
 }
 
+impl Broker {
+    #[must_use]
+    pub fn tls(&self) -> TlsFiles {
+        let Self { authority, certificate, private_key, .. } = self.clone();
+        TlsFiles { certificate, private_key, authority }
+    }
+}
+
 /// The embedded endpoint for vehicles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -101,8 +109,13 @@ pub struct Mqtt {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Broker {
-    /// `mqtt://HOST:PORT`. Empty: none.
+    /// `mqtt://HOST:PORT`, or `mqtts://HOST:PORT` with TLS. Empty: none.
     pub url: String,
+    /// Of the broker's certificate. Empty: those that the system trusts.
+    pub authority: PathBuf,
+    /// Shown to a broker that asks for one.
+    pub certificate: PathBuf,
+    pub private_key: PathBuf,
     /// The broker keeps what comes under this name while we are away: one name per process.
     pub client_id: String,
     /// Processes with the same group share the messages. Empty: this process gets all of them.
@@ -300,6 +313,9 @@ impl Default for Broker {
     fn default() -> Self {
         Self {
             url: String::new(),
+            authority: PathBuf::new(),
+            certificate: PathBuf::new(),
+            private_key: PathBuf::new(),
             client_id: "odograph".to_owned(),
             share_group: String::new(),
             topic_filter: "vehicles/+/telemetry".to_owned(),

@@ -2,8 +2,8 @@
 
 mod courier;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -48,6 +48,9 @@ pub struct Summary {
     pub unsent_readings: u64,
     pub connections: u64,
     pub connection_errors: u64,
+    /// The others are counted: ten thousand vehicles have the same one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_error: Option<String>,
     pub seconds: f64,
 }
 
@@ -61,8 +64,7 @@ struct Counters {
     unsent_readings: AtomicU64,
     connections: AtomicU64,
     connection_errors: AtomicU64,
-    /// The first connection error is told, the others are counted: ten thousand vehicles have the same one.
-    told: AtomicBool,
+    first_error: OnceLock<String>,
 }
 
 /// What all couriers share.
@@ -113,6 +115,7 @@ pub async fn send(
         unsent_readings: count(&counters.unsent_readings),
         connections: count(&counters.connections),
         connection_errors: count(&counters.connection_errors),
+        first_error: counters.first_error.get().cloned(),
         seconds: began.elapsed().as_secs_f64(),
     };
     let labels = std::mem::take(&mut *office.labels.lock().expect("no courier panics while it holds the labels"));
@@ -124,9 +127,9 @@ impl Counters {
         counter.fetch_add(more, Ordering::Relaxed);
     }
 
-    fn is_first_error(&self) -> bool {
+    fn is_first_error(&self, error: &impl ToString) -> bool {
         Self::add(&self.connection_errors, 1);
-        !self.told.swap(true, Ordering::Relaxed)
+        self.first_error.set(error.to_string()).is_ok()
     }
 }
 

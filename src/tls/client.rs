@@ -1,4 +1,4 @@
-//! The calling side of TLS: trusts one authority and shows its own certificate where it has one.
+//! The calling side of TLS: trusts one authority, or those of the system, and shows its own certificate where it has one.
 
 use std::io;
 use std::sync::Arc;
@@ -13,11 +13,14 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::watched::Watched;
-use super::{TlsError, authority, certificates, private_key, provider};
+use super::{TlsError, authority, certificates, private_key, provider, system_authorities};
 use crate::settings::TlsFiles;
 
 /// For the connection and the handshake together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection that stands.
+pub type ClientStream = TlsStream<TcpStream>;
 
 /// Cheap to clone. For gRPC, in a closure for `Endpoint::connect_with_connector` (the endpoint's address begins with `http://`, since
 /// tonic has no part in the TLS):
@@ -30,7 +33,7 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// `files.authority` signs the servers that are trusted; certificate and key are shown to them, or both are empty. `protocols`:
+    /// `files.authority` signs the servers that are trusted; where it is empty, the system's authorities do. Certificate and key are shown to them, or both are empty. `protocols`:
     /// application protocols (ALPN), `h2` for gRPC.
     ///
     /// # Errors
@@ -51,7 +54,7 @@ impl TlsClient {
     ///
     /// # Errors
     /// Where nobody listens, it is not who it should be, or it does not answer in time.
-    pub async fn connect(&self, host: &str, port: u16) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn connect(&self, host: &str, port: u16) -> io::Result<ClientStream> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| io::Error::other(TlsError::Host(host.to_owned())))?;
         let connecting = async {
@@ -64,10 +67,11 @@ impl TlsClient {
 }
 
 fn config(files: &TlsFiles, protocols: &[&[u8]]) -> Result<Arc<ClientConfig>, TlsError> {
+    let roots = if files.has_authority() { authority(&files.authority)? } else { system_authorities()? };
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring has the suites of both versions")
-        .with_root_certificates(authority(&files.authority)?);
+        .with_root_certificates(roots);
     let mut config = if files.certificate.as_os_str().is_empty() {
         builder.with_no_client_auth()
     } else {

@@ -11,6 +11,7 @@ mod revocations;
 mod server;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod watched;
 
 use std::io;
@@ -22,12 +23,13 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, RootCertStore};
 
-pub use client::TlsClient;
+pub use client::{ClientStream, TlsClient};
 pub use incoming::{Caller, Connection, Incoming, incoming};
 pub use peer::{Certificate, Peer};
 pub use refused::Refused;
 pub use revocations::Revocations;
 pub use server::{ClientCertificates, ServerSettings, TlsServer, Undone};
+pub use trouble::Trouble;
 pub use watched::Watched;
 
 /// Why TLS cannot be spoken with these files; each names the file.
@@ -45,6 +47,8 @@ pub enum TlsError {
     Mismatch { certificate: PathBuf, private_key: PathBuf, source: rustls::Error },
     #[error("{authority} will not do as an authority: {problem}")]
     Authority { authority: PathBuf, problem: String },
+    #[error("this system has no authorities to trust ({0}); install ca-certificates, or name one with `authority`")]
+    NoSystemAuthorities(String),
     #[error("{0:?} is no name of a host")]
     Host(String),
 }
@@ -68,6 +72,18 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read(path)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|_| TlsError::NoKey { path: path.to_owned() })
+}
+
+/// Those that the system trusts, as browsers do.
+fn system_authorities() -> Result<Arc<RootCertStore>, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string);
+        return Err(TlsError::NoSystemAuthorities(why));
+    }
+    Ok(Arc::new(roots))
 }
 
 fn authority(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {

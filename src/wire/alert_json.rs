@@ -7,6 +7,8 @@ use crate::domain::{Alert, AlertEvent, Condition, Explained, Handling, Severity,
 
 /// Of this kind are all events of alerts; what happened follows, such as `.opened`.
 const EVENT_TYPE: &str = "odograph.alert";
+/// Those about the system are of another, since their data has no vehicle in it.
+const SYSTEM_EVENT_TYPE: &str = "odograph.system_alert";
 /// With the id it names an event for ever (CloudEvents 1.0, `source` and `id`).
 const EVENT_SOURCE: &str = "/odograph/alerts";
 
@@ -68,16 +70,27 @@ struct ExplainedForm<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct CloudEvent<'a> {
+struct CloudEvent<'a, Subject, Data> {
     specversion: &'static str,
     id: &'a str,
     source: &'static str,
     #[serde(rename = "type")]
     kind: String,
-    subject: &'a VehicleId,
+    subject: Subject,
     time: Timestamp,
     datacontenttype: &'static str,
-    data: AlertForm<'a>,
+    data: Data,
+}
+
+/// A change of an alert that is about this system and no vehicle.
+#[derive(Debug)]
+pub struct SystemEvent<'a, Data> {
+    pub id: &'a str,
+    /// Such as `opened`.
+    pub change: &'static str,
+    pub subject: &'static str,
+    pub at: Timestamp,
+    pub data: Data,
 }
 
 /// `{alert_id}-{revision}`: the same change has the same id wherever it is met.
@@ -99,6 +112,22 @@ pub fn cloud_event(event: &AlertEvent) -> String {
         time: event.at,
         datacontenttype: "application/json",
         data: AlertForm::new(&event.alert),
+    };
+    serde_json::to_string(&form).expect("texts and numbers are JSON")
+}
+
+/// The same for an alert about this system.
+#[must_use]
+pub fn system_cloud_event(event: &SystemEvent<'_, impl Serialize>) -> String {
+    let form = CloudEvent {
+        specversion: "1.0",
+        id: event.id,
+        source: EVENT_SOURCE,
+        kind: format!("{SYSTEM_EVENT_TYPE}.{}", event.change),
+        subject: event.subject,
+        time: event.at,
+        datacontenttype: "application/json",
+        data: &event.data,
     };
     serde_json::to_string(&form).expect("texts and numbers are JSON")
 }

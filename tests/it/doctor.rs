@@ -15,15 +15,15 @@ use crate::support::broker::Mosquitto;
 use crate::support::redis::{Keeps, Redis};
 use crate::support::{Site, executable, wait_for};
 
-struct Diagnosis {
-    exit: i32,
-    text: String,
+pub struct Diagnosis {
+    pub exit: i32,
+    pub text: String,
     json: Value,
 }
 
 impl Diagnosis {
     /// The findings of one check.
-    fn of(&self, check: &str) -> Vec<&Value> {
+    pub fn of(&self, check: &str) -> Vec<&Value> {
         self.json["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == check).collect()
     }
 
@@ -32,13 +32,13 @@ impl Diagnosis {
     }
 
     /// Whether one of them has this verdict and these words in what it says.
-    fn says(&self, check: &str, verdict: &str, words: &str) -> bool {
+    pub fn says(&self, check: &str, verdict: &str, words: &str) -> bool {
         self.of(check).iter().any(|finding| finding["verdict"] == verdict && finding.to_string().contains(words))
     }
 }
 
 /// Models are tried where a test names them: it takes seconds.
-fn doctor(arguments: &[&str]) -> Diagnosis {
+pub fn doctor(arguments: &[&str]) -> Diagnosis {
     examine(arguments, Some("none"))
 }
 

@@ -52,6 +52,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("parquet", &["wire/history"]),
     ("tonic", &["rpc/", "tls/incoming"]),
     ("tokio_rustls", &["tls/"]),
+    ("rustls_native_certs", &["tls/"]),
     ("x509_parser", &["tls/"]),
     ("rcgen", &["tls/tests"]),
     ("rstar", &["domain/fence", "analytics/fences"]),
@@ -61,7 +62,18 @@ const FENCES: &[(&str, &[&str])] = &[
     ("linfa", NOWHERE),
     ("linfa_clustering", NOWHERE),
     ("linfa_reduction", NOWHERE),
-    ("utoipa", &["dashboard/", "ingest/", "wire/alert_json", "wire/schemas", "domain/quality", "domain/vehicle_record"]),
+    (
+        "utoipa",
+        &[
+            "dashboard/",
+            "ingest/",
+            "wire/alert_json",
+            "wire/schemas",
+            "journal/damage",
+            "domain/quality",
+            "domain/vehicle_record",
+        ],
+    ),
     ("utoipa_axum", &["dashboard/", "ingest/uplink"]),
 ];
 

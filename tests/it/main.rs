@@ -5,7 +5,10 @@
 mod alerts;
 mod backup;
 mod bad_input;
+mod brokers;
 mod clients;
+mod cut;
+mod damage;
 mod doctor;
 mod floors;
 mod formats;
@@ -16,6 +19,7 @@ mod line;
 mod machine;
 mod network;
 mod order;
+mod packaging;
 mod postgres;
 mod quality;
 mod reading_back;

@@ -28,9 +28,9 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 const VEHICLES: u64 = 20;
 const ROUNDS: u32 = 4;
 
-type Fields = BTreeMap<String, String>;
+pub type Fields = BTreeMap<String, String>;
 /// By their numbers in the stream.
-type Entries = Vec<(String, Fields)>;
+pub type Entries = Vec<(String, Fields)>;
 
 fn start_with(site: &mut Site, redis: &Redis) {
     site.restart_with(&["--config", redis.settings_file().to_str().unwrap()]);
@@ -148,7 +148,7 @@ fn a_silent_fleet_is_rebuilt_after_a_flush_and_in_an_empty_redis_and_a_follower_
 }
 
 /// Each raises an alert.
-fn overheat(site: &Site, vehicle_id: &str) {
+pub fn overheat(site: &Site, vehicle_id: &str) {
     let reading = |number: i64| {
         let recorded_at = seconds_ago(30 * (9 - number));
         let speed = 60 + number;
@@ -178,7 +178,7 @@ fn changes(site: &Site) -> BTreeSet<String> {
     alerts.into_iter().flat_map(of_alert).collect()
 }
 
-fn stream(connection: &mut Connection) -> Entries {
+pub fn stream(connection: &mut Connection) -> Entries {
     redis::cmd("XRANGE").arg("odograph:alerts").arg("-").arg("+").query(connection).unwrap()
 }
 

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use odograph::bench::service::Service;
 use odograph::domain::SignalTable;
 use odograph::wire::encode::encode_json_message;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::api::Api;
+use crate::support::authority::Authority;
 use crate::support::fleet::{Fleet, StopsWhenDropped};
 use crate::support::{Chance, STOP_WITHIN, Site, executable, is_torture, seed, wait_for};
 use crate::twin::a_day;
@@ -110,31 +110,6 @@ impl Apart {
             let status = self.services[number].take().unwrap().stop(STOP_WITHIN);
             assert!(status.unwrap_or_else(|error| panic!("{}: {error}", ROLES[number])).success(), "{}", ROLES[number]);
         }
-    }
-}
-
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "an authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    /// The files of a certificate for this machine, its key, and this authority.
-    fn write(&self, folder: &Path, name: &str, uri: &str) -> [PathBuf; 3] {
-        let mut params = CertificateParams::default();
-        params.subject_alt_names = vec![SanType::IpAddress([127, 0, 0, 1].into()), SanType::URI(uri.try_into().unwrap())];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        let files = [format!("{name}.pem"), format!("{name}.key"), "authority.pem".to_owned()].map(|name| folder.join(name));
-        for (file, text) in files.iter().zip([certificate.pem(), key.serialize_pem(), self.0.pem()]) {
-            std::fs::write(file, text).unwrap();
-        }
-        files
     }
 }
 

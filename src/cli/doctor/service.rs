@@ -30,7 +30,6 @@ pub fn service(patient: &Patient) -> Vec<Finding> {
         }
     };
     let mut findings = vec![readiness(&place, &ready)];
-    findings.extend(damage(&place, &page));
     if !patient.settings.broker.url.is_empty() && total(&page, metrics::BROKER_CONNECTED) == Some(0.0) {
         findings.push(
             Finding::warning("service", place, "it has no subscription at the broker now")
@@ -53,13 +52,4 @@ fn readiness(place: &str, ready: &Answer) -> Finding {
     let words: Vec<String> = list.map(words).collect();
     Finding::failed("service", place, format!("it runs and is not ready: {}", words.join("; ")))
         .next("mend what it names; it goes on by itself")
-}
-
-fn damage(place: &str, page: &str) -> Option<Finding> {
-    let bad_frames = total(page, metrics::JOURNAL_BAD_FRAMES).filter(|frames| *frames > 0.0)?;
-    Some(
-        Finding::failed("journal", place, format!("{bad_frames} frames failed their checksum since the service started"))
-            .because("the disk gave back other bytes than were written; the other frames were recovered")
-            .next("look at the disk (smartctl) and at the log of the service for the positions"),
-    )
 }

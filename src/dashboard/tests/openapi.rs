@@ -107,10 +107,11 @@ async fn every_answer_is_what_its_description_says() {
     for (path, body) in [
         (format!("/api/v1/alerts/{alert}/acknowledge"), "{}"),
         ("/api/v1/quarantine/replay".to_owned(), r#"{"reason":"json_syntax"}"#),
+        ("/api/v1/journal/damage/acknowledge".to_owned(), r#"{"by":"maria","note":"disk replaced"}"#),
         ("/api/v1/vehicles/import".to_owned(), "vehicle_id,class\nvan-1,truck\n"),
         ("/api/v1/telemetry/van-1".to_owned(), telemetry.as_str()),
     ] {
-        let described_path = path.replace(&alert.to_string(), "{id}").replace("acknowledge", "{action}");
+        let described_path = path.replace(&format!("{alert}/acknowledge"), "{id}/{action}");
         let described_path = described_path.replace("telemetry/van-1", "telemetry/{vehicle_id}");
         let schema = &described["paths"][described_path]["post"]["responses"]["200"]["content"]["application/json"]["schema"];
         let answer = server.post(&path, body).await;

@@ -48,7 +48,10 @@ const fn is_transient(error: &ConnectionError) -> bool {
     match error {
         ConnectionError::TooSlow(_) | ConnectionError::Closed | ConnectionError::Io(_) => true,
         ConnectionError::Refused(code) => matches!(code, ConnectReturnCode::ServiceUnavailable),
-        ConnectionError::Unexpected(_) | ConnectionError::Malformed(_) => false,
+        ConnectionError::Unexpected(_)
+        | ConnectionError::Malformed(_)
+        | ConnectionError::Tls(_)
+        | ConnectionError::Certificates(_) => false,
     }
 }
 

@@ -201,7 +201,7 @@ impl Courier {
     }
 
     fn lost(&mut self, error: &ConnectionError) {
-        if self.office.counters.is_first_error() {
+        if self.office.counters.is_first_error(error) {
             warn!(vehicle_id = %self.vehicle.id(), error = %error, "lost the receiver, will try again; others are only counted");
         }
         debug!(vehicle_id = %self.vehicle.id(), error = %error, "lost the receiver");

@@ -59,7 +59,7 @@ async fn in_time<T>(run: impl Future<Output = T>) -> T {
 
 async fn listener() -> (TcpListener, SendOptions) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = MqttUrl { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port(), login: None };
+    let url = MqttUrl { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port(), login: None, tls: None };
     let options = SendOptions {
         url,
         format: Format::Json,

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rcgen::SanType;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::authority::Authority;
 use super::wait_for;
 
 const MOSQUITTO: &str = "/usr/sbin/mosquitto";
@@ -98,6 +100,61 @@ impl Mosquitto {
             // A connection to a port that nobody listens on can meet itself.
             (stream.local_addr().unwrap() != stream.peer_addr().unwrap()).then_some(())
         });
+    }
+}
+
+/// With TLS, by `config/mosquitto-tls.conf`: nobody connects without a certificate.
+pub struct SecureMosquitto {
+    broker: Mosquitto,
+    /// Of the authority, the broker, and whoever else there is.
+    certificates: TempDir,
+}
+
+impl SecureMosquitto {
+    /// `clients` get certificates of their own.
+    pub fn start(authority: &Authority, clients: &[&str]) -> Self {
+        Self::start_as(authority, clients, vec![SanType::IpAddress([127, 0, 0, 1].into())])
+    }
+
+    /// With a certificate for these names.
+    pub fn start_as(authority: &Authority, clients: &[&str], names: Vec<SanType>) -> Self {
+        let certificates = tempfile::tempdir().unwrap();
+        authority.write_for(certificates.path(), "broker", names);
+        for client in clients {
+            authority.write_for(certificates.path(), client, Vec::new());
+        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let secure = fs::read_to_string(folder.join("mosquitto-tls.conf")).unwrap();
+        let secure = secure
+            .replace("listener 8883", "listener 1883 127.0.0.1")
+            .replace("/etc/mosquitto/certs/", &format!("{}/", certificates.path().display()))
+            .replace("/etc/mosquitto/mosquitto-acl.conf", &folder.join("mosquitto-acl.conf").display().to_string());
+        let broker = Mosquitto::start_with(&secure, |_| String::new());
+        let broker = broker.expect("mosquitto is needed here: apt-get install mosquitto (make test does it)");
+        Self { broker, certificates }
+    }
+
+    /// A folder with a certificate, its key, and the authority that signed it.
+    pub fn certificate(authority: &Authority, name: &str) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        authority.write_for(folder.path(), name, Vec::new());
+        folder
+    }
+
+    pub fn port(&self) -> u16 {
+        self.broker.port
+    }
+
+    pub fn url(&self) -> String {
+        format!("mqtts://{}", self.broker.address())
+    }
+
+    pub fn authority(&self) -> PathBuf {
+        self.certificates.path().join("authority.pem")
+    }
+
+    pub fn file(&self, name: &str, extension: &str) -> PathBuf {
+        self.certificates.path().join(format!("{name}.{extension}"))
     }
 }
 

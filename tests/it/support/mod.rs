@@ -1,9 +1,11 @@
 //! What the tests share: the program in a folder of its own, its API, devices that publish, and a ledger of what was promised.
 
 pub mod api;
+pub mod authority;
 pub mod broker;
 pub mod device;
 pub mod fleet;
+pub mod namespaces;
 pub mod proxy;
 pub mod redis;
 

@@ -75,7 +75,7 @@ impl Redis {
         self.wait_until_up();
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis://:{PASSWORD}@{}", SocketAddr::from(([127, 0, 0, 1], self.port)))
     }
 

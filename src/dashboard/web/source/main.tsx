@@ -8,12 +8,14 @@ import { toasts } from "./commands";
 import { listen } from "./keyboard";
 import { connect, connection, isFleetKnown } from "./live/channel";
 import { fleet } from "./live/fleet";
+import { watchHealth } from "./live/health";
 import { VehicleMap } from "./map/map";
 import { route } from "./route";
 import "./theme";
 import { AlertsPanel } from "./views/alerts";
 import { CommandForm } from "./views/command_form";
 import { Header } from "./views/header";
+import { Health } from "./views/health";
 import { Help } from "./views/help";
 import { Models, Quarantine } from "./views/tables";
 import { VehiclePanel } from "./views/vehicle";
@@ -23,6 +25,7 @@ function Page() {
   return (
     <>
       <Header />
+      <Health />
       {/* It stays while others are looked at: a map that comes back is where it was. */}
       <main class={`console ${vehicleId ? "has-vehicle" : ""}`} hidden={view !== "map"}>
         <h1 class="sr-only">Fleet</h1>
@@ -73,4 +76,5 @@ function Notice() {
 
 listen();
 connect();
+watchHealth();
 render(<Page />, document.getElementById("page")!);
