@@ -6,6 +6,7 @@ mod broker;
 mod delivery;
 mod disk;
 mod finding;
+mod identities;
 mod live_redis;
 mod service;
 mod system;
@@ -62,6 +63,8 @@ const CHECKS: &[Check] = &[
     archive::archive,
     broker::broker,
     live_redis::live,
+    identities::certificates,
+    identities::passwords,
     system::open_files,
     system::models,
 ];

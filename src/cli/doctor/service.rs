@@ -2,7 +2,7 @@
 
 use super::Patient;
 use super::finding::{Cause, Finding};
-use crate::bench::exposition::total;
+use crate::bench::exposition::{by_label, total};
 use crate::bench::http::{Answer, Client};
 use crate::metrics;
 
@@ -31,6 +31,7 @@ pub fn service(patient: &Patient) -> Vec<Finding> {
     };
     let mut findings = vec![readiness(&place, &ready)];
     findings.extend(damage(&place, &page));
+    findings.extend(turned_away(&place, &page));
     if !patient.settings.broker.url.is_empty() && total(&page, metrics::BROKER_CONNECTED) == Some(0.0) {
         findings.push(
             Finding::warning("service", place, "it has no subscription at the broker now")
@@ -62,4 +63,13 @@ fn damage(place: &str, page: &str) -> Option<Finding> {
             .because("the disk gave back other bytes than were written; the other frames were recovered")
             .next("look at the disk (smartctl) and at the log of the service for the positions"),
     )
+}
+
+/// No warning: that strangers knock is no fault of the service. What it is about is for whoever reads it.
+fn turned_away(place: &str, page: &str) -> Option<Finding> {
+    let reasons = by_label(page, metrics::FRONT_DOOR_REFUSED, "reason");
+    let reasons: Vec<_> =
+        reasons.iter().filter(|(_, times)| *times > 0.0).map(|(reason, times)| format!("{reason} {times}")).collect();
+    let what = format!("turned away at the MQTT endpoint since the service started: {}", reasons.join(", "));
+    (!reasons.is_empty()).then(|| Finding::ok("service", place, what))
 }

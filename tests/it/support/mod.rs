@@ -4,6 +4,7 @@ pub mod api;
 pub mod broker;
 pub mod device;
 pub mod fleet;
+pub mod pki;
 pub mod proxy;
 pub mod redis;
 
