@@ -44,6 +44,8 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// `None`: it takes no readings in.
     pub mqtt: Option<SocketAddr>,
+    /// Over TLS. `None`: there is none.
+    pub mqtts: Option<SocketAddr>,
     pub grpc: SocketAddr,
 }
 
@@ -121,13 +123,14 @@ async fn open(
         None => dashboard::health_router(health, ways_in),
     };
     serve(listener, router, tasks);
-    let mut mqtt = None;
+    let (mut mqtt, mut mqtts) = (None, None);
     if let Some(intake) = takes_readings {
         subscriber::start(&settings.broker, Arc::clone(&intake), tasks)?;
-        mqtt = Some(FrontDoor::open(&settings.mqtt, intake, tasks)?.address());
+        let door = FrontDoor::open(&settings.mqtt, intake, tasks)?;
+        (mqtt, mqtts) = (Some(door.address()), door.tls_address());
     }
     measures::upkeep(recorder, tasks);
-    Ok(Addresses { http, mqtt, grpc })
+    Ok(Addresses { http, mqtt, mqtts, grpc })
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
@@ -148,10 +151,13 @@ fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
 /// One line of JSON on stdout: whoever started the process knows that it is ready, and where.
 fn announce(addresses: Addresses) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    let Addresses { http, mqtt, grpc } = addresses;
+    let Addresses { http, mqtt, mqtts, grpc } = addresses;
     let mut line = json!({"ready": true, "http": http.to_string(), "grpc": grpc.to_string()});
     if let Some(mqtt) = mqtt {
         line["mqtt"] = mqtt.to_string().into();
+    }
+    if let Some(mqtts) = mqtts {
+        line["mqtts"] = mqtts.to_string().into();
     }
     writeln!(stdout, "{line}")?;
     stdout.flush()?;

@@ -8,6 +8,8 @@ mod explain;
 mod features;
 mod health;
 mod model;
+mod password;
+mod pki;
 mod replay;
 mod run;
 mod simulate;
@@ -61,6 +63,11 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Put a backup back into an empty data folder
     Restore(backup::RestoreArgs),
+    /// Certificates of a development authority, for servers, services and vehicles
+    #[command(subcommand)]
+    Pki(pki::PkiCommand),
+    /// Give a vehicle a password: print it, and put its hash into a file
+    Password(password::PasswordArgs),
     /// Measure this machine and this build
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -143,6 +150,9 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     if error.downcast_ref().is_some_and(refuses) || error.downcast_ref().is_some_and(BackupError::is_refusal) {
         return Exit::Refused;
     }
+    if let Some(exit) = pki::exit_of(error) {
+        return exit;
+    }
     match error.downcast_ref() {
         Some(BackupError::Archive(ArchiveError::Address { .. })) => return Exit::Settings,
         Some(BackupError::Archive(error)) if error.is_away() => return Exit::DependencyDown,
@@ -165,6 +175,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Health(arguments) => return health::run(&arguments),
         Command::Backup(arguments) => return backup::backup(&arguments),
         Command::Restore(arguments) => return backup::restore(&arguments),
+        Command::Pki(command) => return pki::run(&command),
+        Command::Password(arguments) => return password::run(&arguments),
         Command::Bench(command) => return bench::run(command),
         Command::Config { command: ConfigCommand::Show(arguments) } => {
             print!("{}", load(&arguments)?.without_passwords().to_toml());

@@ -21,6 +21,7 @@ metrics! {
     SIGNALS_REJECTED "odograph_signals_rejected_total" "Signals that were not finite or out of range, by reason.";
     CONNECTIONS "odograph_connections" "Open connections of vehicles.";
     REFUSED "odograph_refused_total" "Connections, log-ins, messages and calls that were refused for who they came from, by kind.";
+    FRONT_DOOR_REFUSED "odograph_front_door_refused_total" "Of them those at the MQTT endpoint for vehicles, by reason.";
     BROKER_CONNECTED "odograph_broker_connected" "1 while the subscription at the outside broker stands, else 0.";
     LANE_BATCH_READINGS "odograph_lane_batch_readings" "Readings that one lane step took together.";
     LANE_STEP_SECONDS "odograph_lane_step_seconds" "Time of one lane step.";

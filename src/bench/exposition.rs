@@ -38,6 +38,12 @@ pub fn total(page: &str, name: &str) -> Option<f64> {
     samples(page, name).map(|sample| sample.value).reduce(|sum, value| sum + value)
 }
 
+/// The values of a metric with one label.
+#[must_use]
+pub fn by_label<'a>(page: &'a str, name: &'a str, label: &'a str) -> Vec<(&'a str, f64)> {
+    samples(page, name).filter_map(|sample| Some((sample.label(label)?, sample.value))).collect()
+}
+
 /// How a histogram grew between two pages: the upper bounds of the buckets that hold the quantiles. `None` where nothing was counted.
 #[must_use]
 pub fn distribution_between(before: &str, after: &str, name: &str) -> Option<BatchSize> {

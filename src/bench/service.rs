@@ -37,6 +37,9 @@ struct Ready {
     http: SocketAddr,
     /// `None`: it takes no readings in.
     mqtt: Option<SocketAddr>,
+    /// `None`: not over TLS.
+    #[serde(default)]
+    mqtts: Option<SocketAddr>,
     grpc: SocketAddr,
 }
 
@@ -67,7 +70,7 @@ impl Service {
             .map_err(failed)?;
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let unknown = ([0; 4], 0).into();
-        let ready = Ready { http: unknown, mqtt: None, grpc: unknown };
+        let ready = Ready { http: unknown, mqtt: None, mqtts: None, grpc: unknown };
         let mut service = Self { child, ready, messages: messages.to_owned() };
         service.ready = service.wait_until_ready(stdout)?;
         Ok(service)
@@ -111,6 +114,13 @@ impl Service {
     #[must_use]
     pub fn mqtt(&self) -> SocketAddr {
         self.ready.mqtt.expect("it takes readings in")
+    }
+
+    /// # Panics
+    /// Where vehicles cannot come over TLS.
+    #[must_use]
+    pub fn mqtts(&self) -> SocketAddr {
+        self.ready.mqtts.expect("it listens for TLS")
     }
 
     #[must_use]

@@ -7,6 +7,7 @@ mod damage;
 mod delivery;
 mod disk;
 mod finding;
+mod identities;
 mod live_redis;
 mod service;
 mod system;
@@ -64,6 +65,8 @@ const CHECKS: &[Check] = &[
     archive::archive,
     broker::broker,
     live_redis::live,
+    identities::certificates,
+    identities::passwords,
     system::open_files,
     system::models,
 ];

@@ -11,10 +11,9 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mqtt5::broker::auth::{AuthProvider, AuthResult};
+use mqtt5::broker::auth::AuthProvider;
 use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::events::{BrokerEventHandler, ClientPublishEvent, PublishAction};
@@ -22,18 +21,22 @@ use mqtt5::broker::resource_monitor::{ResourceLimits, ResourceMonitor};
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::sys_topics::BrokerStats;
 use mqtt5::broker::transport::BrokerTransport;
-use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::{MqttError, QoS};
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::debug;
 
-use super::intake::{Intake, Message, NotPromised};
-use super::shared_socket::SharedSocket;
-use crate::domain::{Reason, Source, VehicleId};
+use super::front_door::FrontDoorError;
+use super::front_door_connection::{Connection, Opened, Owner, code};
+use super::front_door_identity::{CONNECTION, Identity, vehicle_of};
+use super::intake::{Answer, Intake, Message, NotPromised};
+use super::passwords::Passwords;
+use super::refusals::Refusals;
+use crate::clock;
+use crate::domain::{Reason, Source};
 use crate::settings;
+use crate::tls::{ClientCertificates, Judgement, Refused, ServerSettings, TlsServer, Undone};
 use crate::wire::Refusal;
 
 /// Larger packets end the connection with 0x95.
@@ -47,25 +50,6 @@ const CLIENT_CHANNEL: usize = 8;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a connection that was ended may still send us, so that its last words are not cut off by a reset.
-const DRAINED_BYTES: u64 = 16 << 20;
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Reason codes of MQTT 5 in DISCONNECT and CONNACK.
-mod code {
-    pub const UNSPECIFIED: u8 = 0x80;
-    pub const SERVER_BUSY: u8 = 0x89;
-    pub const SERVER_SHUTTING_DOWN: u8 = 0x8b;
-    pub const PACKET_TOO_LARGE: u8 = 0x95;
-    pub const QUOTA_EXCEEDED: u8 = 0x97;
-    pub const QOS_NOT_SUPPORTED: u8 = 0x9b;
-}
-
-tokio::task_local! {
-    /// The connection whose task runs: the crate's hooks do not say.
-    static CONNECTION: Arc<Connection>;
-}
-
 /// What all connections share.
 pub(super) struct Door {
     config_v5: Arc<BrokerConfig>,
@@ -78,8 +62,18 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub fn new(intake: Arc<Intake>, settings: &settings::Mqtt) -> Self {
-        let hook = Arc::new(Hook { intake: Arc::clone(&intake), ack_timeout: settings.ack_timeout.duration() });
+    /// # Errors
+    /// Where files of certificates or passwords will not do.
+    pub fn new(intake: Arc<Intake>, settings: &settings::Mqtt) -> Result<Self, FrontDoorError> {
+        let identity = Arc::new(Identity {
+            intake: Arc::clone(&intake),
+            security: security(settings)?,
+            passwords: (!settings.passwords.as_os_str().is_empty()).then(|| Passwords::open(&settings.passwords)).transpose()?,
+            is_required: settings.wants_identities(),
+            refusals: Refusals::default(),
+            open: super::front_door_identity::OpenConnections::default(),
+        });
+        let hook = Arc::new(Hook { identity: Arc::clone(&identity), intake, ack_timeout: settings.ack_timeout.duration() });
         let config_v5 = BrokerConfig {
             bind_addresses: Vec::new(),
             max_clients: settings.max_connections,
@@ -110,32 +104,51 @@ impl Door {
             max_connection_rate: u32::MAX,
             rate_limit_window: Duration::from_secs(1),
         });
-        Self {
+        Ok(Self {
             config_v5: Arc::new(config_v5),
             config_v3: Arc::new(config_v3),
             // Without storage a session lives as long as its connection.
             router: Arc::new(MessageRouter::new()),
-            identity: Arc::new(Identity { intake }),
+            identity,
             stats: Arc::new(BrokerStats::new()),
             resources: Arc::new(resources),
             // One signal, once. The receivers are the connections.
             ending: broadcast::channel(1).0,
-        }
+        })
     }
 
     /// Runs one connection to its end.
-    pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let Ok(Some(speaks_v5)) = timeout(CONNECT_TIMEOUT, speaks_v5(&stream)).await else { return };
+    pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, entrance: Entrance) {
         // Before anything is said, so that nothing waits for a delayed acknowledgement of TCP.
         if let Err(error) = stream.set_nodelay(true) {
             return debug!(%error, "connection was gone before it began");
         }
-        let socket = SharedSocket::new(stream);
-        let connection = Arc::new(Connection::of(socket.clone(), speaks_v5));
+        let opened = if entrance.is_secured {
+            // In a box: most of a handshake is over soon, and its room would stay.
+            Box::pin(timeout(CONNECT_TIMEOUT, self.secured(stream, peer))).await
+        } else {
+            timeout(CONNECT_TIMEOUT, Opened::plain(stream)).await
+        };
+        let Ok(Some(opened)) = opened else { return };
+        let connection = Arc::new(Connection::new(opened, peer));
+        if entrance.is_full {
+            connection.refuse(code::QUOTA_EXCEEDED, "there is no room for another client");
+        } else if let Judgement::Unfit(kind, why) = connection.judgement {
+            self.identity.turn_away(&connection, "", code::NOT_AUTHORIZED, kind, why);
+        } else {
+            self.speak(&connection).await;
+        }
+        if connection.is_ended() {
+            connection.drain().await;
+        }
+    }
+
+    async fn speak(self: Arc<Self>, connection: &Arc<Connection>) {
+        let identity = Arc::clone(&self.identity);
         let handler = ClientHandler::new(
-            BrokerTransport::WebSocket(Box::new(socket)),
-            peer,
-            Arc::clone(if speaks_v5 { &self.config_v5 } else { &self.config_v3 }),
+            BrokerTransport::WebSocket(Box::new(connection.socket.clone())),
+            connection.peer,
+            Arc::clone(if connection.speaks_v5 { &self.config_v5 } else { &self.config_v3 }),
             Arc::clone(&self.router),
             Arc::clone(&self.identity) as Arc<dyn AuthProvider>,
             None,
@@ -145,14 +158,35 @@ impl Door {
         );
         drop(self);
         // In a box of its own: the compiler would keep room for the handler twice.
-        let ended = CONNECTION.scope(Arc::clone(&connection), Box::pin(handler.run())).await;
+        let mut speaking = std::pin::pin!(CONNECTION.scope(Arc::clone(connection), Box::pin(handler.run())));
+        let ended = loop {
+            tokio::select! {
+                ended = &mut speaking => break ended,
+                code = connection.told(), if !connection.is_ended() => connection.end(code),
+            }
+        };
+        identity.open.remove(connection);
         if let Err(MqttError::PacketTooLarge { size, .. }) = ended {
             debug!(bytes = size, "packet too large");
             connection.end(code::PACKET_TOO_LARGE);
         }
-        if connection.is_ended() {
-            connection.drain().await;
+    }
+
+    async fn secured(&self, stream: TcpStream, peer: SocketAddr) -> Option<Opened> {
+        let security = self.identity.security.as_ref()?;
+        match security.accept_and_judge(stream).await {
+            Ok((connection, judgement)) => Opened::secured(connection, judgement).await,
+            Err(error) => {
+                let kind = if let Undone::Refused { kind, .. } = error { kind } else { Refused::Handshake };
+                self.identity.refusals.count(kind, peer, "", &format!("no TLS came of it: {error}"));
+                None
+            }
         }
+    }
+
+    /// Ends connections whose owners have lost their right to them.
+    pub fn revisit(&self) {
+        self.identity.revisit(clock::now());
     }
 
     /// Tells every connection to end once it has answered for what it is handling.
@@ -164,82 +198,33 @@ impl Door {
     pub async fn sweep(&self) {
         self.router.sweep_sessions().await;
         self.resources.cleanup_expired_windows().await;
+        self.identity.intake.sweep();
     }
 }
 
-/// Says why there is no room, to a client that has said who it is.
-pub(super) async fn refuse_for_quota(stream: TcpStream) {
-    let Ok(Some(speaks_v5)) = timeout(CONNECT_TIMEOUT, speaks_v5(&stream)).await else { return };
-    let connection = Connection::of(SharedSocket::new(stream), speaks_v5);
-    // 3.1.1 has no better word than "server unavailable".
-    let connack: &[u8] = if speaks_v5 { &[0x20, 3, 0, code::QUOTA_EXCEEDED, 0] } else { &[0x20, 2, 0, 3] };
-    connection.socket.say_and_close(connack);
-    connection.drain().await;
+/// By which way a connection came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entrance {
+    pub is_secured: bool,
+    /// There is no room for it: it is told so.
+    pub is_full: bool,
 }
 
-/// Whether the client speaks MQTT 5, from its CONNECT, which is left unread. `None`: it has gone, or speaks no MQTT.
-async fn speaks_v5(stream: &TcpStream) -> Option<bool> {
-    /// Fixed header of at most 5 bytes, then the protocol name with its length, then the level.
-    const ENOUGH: usize = 5 + 6 + 1;
-    const CONNECT: u8 = 0x10;
-    /// A CONNECT comes in one piece. Whoever sends it in crumbs is looked at this often.
-    const CRUMBS: Duration = Duration::from_millis(20);
-    let mut start = [0; ENOUGH];
-    loop {
-        let length = stream.peek(&mut start).await.ok().filter(|length| *length > 0)?;
-        let start = &start[..length];
-        if start[0] != CONNECT {
-            return None;
-        }
-        let after_header = start.iter().skip(1).take(4).position(|byte| byte & 0x80 == 0).map(|last| last + 2);
-        let level = after_header.and_then(|after_header| start.get(after_header + 6));
-        match level {
-            Some(level) => return Some(*level >= 5),
-            // A strange CONNECT: the crate refuses it.
-            None if length == ENOUGH => return Some(false),
-            None => sleep(CRUMBS).await,
-        }
+fn security(settings: &settings::Mqtt) -> Result<Option<Arc<TlsServer>>, FrontDoorError> {
+    if settings.tls_address.0.is_none() {
+        return Ok(None);
     }
-}
-
-/// The same socket as the crate's, to say what it cannot and to make sure that it says nothing more.
-struct Connection {
-    socket: SharedSocket,
-    speaks_v5: bool,
-    ended: AtomicBool,
-}
-
-impl Connection {
-    const fn of(socket: SharedSocket, speaks_v5: bool) -> Self {
-        Self { socket, speaks_v5, ended: AtomicBool::new(false) }
-    }
-
-    /// Disconnects. Whatever the crate writes afterwards fails, which is how it notices.
-    ///
-    /// To be called from the connection's own task, which is not writing then.
-    fn end(&self, code: u8) {
-        if !self.ended.swap(true, Ordering::Relaxed) {
-            let disconnect = [0xe0, 1, code];
-            // In 3.1.1 only a client can say it.
-            self.socket.say_and_close(if self.speaks_v5 { &disconnect } else { &[] });
-        }
-    }
-
-    fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
-    }
-
-    /// Reads what is still coming, so that closing is no reset.
-    async fn drain(&self) {
-        let mut rest = self.socket.clone().take(DRAINED_BYTES);
-        let _patience_ended = timeout(DRAIN_TIMEOUT, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
-    }
+    let files = settings.tls();
+    let clients = if files.has_authority() { ClientCertificates::Judged } else { ClientCertificates::None };
+    let server = TlsServer::new(ServerSettings { files, revoked: settings.revoked.clone(), clients, protocols: &[] })?;
+    Ok(Some(Arc::new(server)))
 }
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What the crate does with every publish.
 struct Hook {
+    identity: Arc<Identity>,
     intake: Arc<Intake>,
     ack_timeout: Duration,
 }
@@ -249,7 +234,7 @@ impl BrokerEventHandler for Hook {
         Box::pin(async move {
             let connection = CONNECTION.with(Arc::clone);
             if !connection.is_ended()
-                && let Err(code) = self.take(publish).await
+                && let Err(code) = self.take(&connection, publish).await
             {
                 connection.end(code);
             }
@@ -261,7 +246,7 @@ impl BrokerEventHandler for Hook {
 
 impl Hook {
     /// `Err`: the reason code with which the connection is to end.
-    async fn take(&self, publish: ClientPublishEvent) -> Result<(), u8> {
+    async fn take(&self, connection: &Connection, publish: ClientPublishEvent) -> Result<(), u8> {
         if publish.qos == QoS::ExactlyOnce {
             return Err(code::QOS_NOT_SUPPORTED);
         }
@@ -281,7 +266,16 @@ impl Hook {
             self.intake.settle(&mut pending).await
         };
         match timeout(self.ack_timeout, answer).await {
-            Ok(Ok(_answer)) => Ok(()),
+            Ok(Ok(answer)) => {
+                self.note_stolen_ids(connection, &publish.client_id, &answer);
+                Ok(())
+            }
+            Ok(Err(NotPromised::OverQuota { .. })) => {
+                // Counted by the intake, for all ways in.
+                let detail = "more messages than `ingest.quota_per_minute`";
+                self.identity.refusals.count(Refused::Quota, connection.peer, vehicle_id.unwrap_or_default(), detail);
+                Err(code::MESSAGE_RATE_TOO_HIGH)
+            }
             Ok(Err(NotPromised::Stopped)) => Err(code::SERVER_SHUTTING_DOWN),
             Ok(Err(NotPromised::Lost)) => Err(code::UNSPECIFIED),
             Ok(Err(NotPromised::Full)) => Err(code::SERVER_BUSY),
@@ -291,36 +285,12 @@ impl Hook {
             }
         }
     }
-}
 
-/// Who may do what. There are no accounts yet: a client is the vehicle that its client id names.
-struct Identity {
-    intake: Arc<Intake>,
-}
-
-impl AuthProvider for Identity {
-    fn authenticate<'a>(&'a self, _: &'a ConnectPacket, _: SocketAddr) -> Boxed<'a, mqtt5::Result<AuthResult>> {
-        Box::pin(async { Ok(AuthResult::success()) })
-    }
-
-    /// Asked for wills too, which are routed and do not come to the hook: so nothing may go where vehicles listen.
-    fn authorize_publish<'a>(&'a self, client_id: &str, _: Option<&'a str>, topic: &'a str) -> Boxed<'a, bool> {
-        let is_for_vehicles = vehicle_of(topic, "alerts").is_some();
-        if is_for_vehicles {
-            self.intake.count_refused(Reason::TopicUnknown, client_id, "vehicles do not publish alerts");
+    /// Readings that name another vehicle than their topic are quarantined like any that cannot be believed.
+    fn note_stolen_ids(&self, connection: &Connection, client_id: &str, answer: &Answer) {
+        let is_known = matches!(connection.owner(), Some(Owner::Vehicle { .. }));
+        if is_known && answer.quarantined.iter().any(|one| one.reason == Reason::VehicleIdMismatch.code()) {
+            self.identity.speaks_for_another(connection, client_id, "a reading names another vehicle");
         }
-        Box::pin(async move { !is_for_vehicles })
     }
-
-    fn authorize_subscribe<'a>(&'a self, client_id: &str, _: Option<&'a str>, filter: &'a str) -> Boxed<'a, bool> {
-        // A client could call itself "+".
-        let is_own = VehicleId::new(client_id).is_ok() && vehicle_of(filter, "alerts") == Some(client_id);
-        Box::pin(async move { is_own })
-    }
-}
-
-/// The id in `vehicles/{id}/{what}`.
-fn vehicle_of<'a>(topic: &'a str, what: &str) -> Option<&'a str> {
-    let id = topic.strip_prefix("vehicles/")?.strip_suffix(what)?.strip_suffix('/')?;
-    (!id.is_empty() && !id.contains('/')).then_some(id)
 }

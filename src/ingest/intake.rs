@@ -11,13 +11,15 @@ use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use super::counts::Counts;
+use super::quota::Quota;
 use crate::clock;
 use crate::domain::{Delivery, Outcome, Quarantined, Reason, Receipt, SignalTable, Slot, Source, Timestamp, VehicleId};
 use crate::settings;
 use crate::slo::{Promise, Slo};
 use crate::storage::VehicleRegister;
+use crate::tls::Refused;
 use crate::wire::Refusal;
-use crate::wire::decode::{DecodeContext, Decoded, Format, Refused, decode, quarantine};
+use crate::wire::decode::{self, DecodeContext, Decoded, Format, decode, quarantine};
 
 /// One message of one vehicle, as it came.
 #[derive(Debug, Clone)]
@@ -60,6 +62,11 @@ pub enum NotPromised {
     Stopped,
     #[error("the message could not be made durable")]
     Lost,
+    #[error("the vehicle has sent as many messages as `ingest.quota_per_minute` admits")]
+    OverQuota {
+        /// Until there is room for the next.
+        wait: Duration,
+    },
 }
 
 type Delivering = Pin<Box<dyn Future<Output = Result<(), NotPromised>> + Send>>;
@@ -91,6 +98,8 @@ pub struct Intake {
     retention: Duration,
     /// `None`: every vehicle may send.
     allowed: Option<VehicleRegister>,
+    /// `None`: as much as it likes.
+    quota: Option<Quota>,
     counts: Counts,
     slo: Arc<Slo>,
 }
@@ -105,6 +114,7 @@ impl Intake {
             max_payload_bytes: settings.max_payload.bytes(),
             retention: settings.retention.duration(),
             allowed: None,
+            quota: Quota::new(settings.quota_per_minute),
             counts: Counts::default(),
             slo: Arc::default(),
         }
@@ -124,6 +134,25 @@ impl Intake {
         self
     }
 
+    /// Whether messages of this vehicle are taken at all.
+    #[must_use]
+    pub fn is_welcome(&self, vehicle_id: &VehicleId) -> bool {
+        self.allowed.as_ref().is_none_or(|allowed| allowed.is_registered(vehicle_id))
+    }
+
+    /// Whether somebody registered it, where that is asked for.
+    #[must_use]
+    pub fn is_registered(&self, vehicle_id: &VehicleId) -> bool {
+        self.allowed.as_ref().is_some_and(|allowed| allowed.is_registered(vehicle_id))
+    }
+
+    /// To be called now and then: forgets what is over.
+    pub fn sweep(&self) {
+        if let Some(quota) = &self.quota {
+            quota.sweep();
+        }
+    }
+
     /// Returns once everything in the message is durable; waits as long as lanes are full.
     ///
     /// # Errors
@@ -136,8 +165,9 @@ impl Intake {
     /// Hands a message to its lane, waiting for room there. Whoever begins messages of one vehicle in order has them kept in order.
     ///
     /// # Errors
-    /// [`NotPromised::Stopped`] where there are no lanes any more.
+    /// [`NotPromised::Stopped`] where there are no lanes any more, [`NotPromised::OverQuota`] where the vehicle has sent too much.
     pub async fn begin(&self, message: &Message<'_>) -> Result<Pending, NotPromised> {
+        self.take_from_quota(message)?;
         let (delivery, pending) = self.prepare(message);
         (self.inlet.deliver)(delivery).await?;
         Ok(pending)
@@ -166,6 +196,7 @@ impl Intake {
     /// # Errors
     /// [`NotPromised::Full`] where the lane has no room; else as [`Intake::begin`].
     pub fn begin_if_room(&self, message: &Message<'_>) -> Result<Pending, NotPromised> {
+        self.take_from_quota(message)?;
         let (delivery, pending) = self.prepare(message);
         (self.inlet.try_deliver)(delivery).inspect_err(|&reason| {
             if reason == NotPromised::Full {
@@ -219,6 +250,16 @@ impl Intake {
         self.slo.count(Promise::Available, 0, 1);
     }
 
+    /// A broker sends what comes next only once this is answered, so one vehicle there would hold up all others; it has limits of its own.
+    fn take_from_quota(&self, message: &Message<'_>) -> Result<(), NotPromised> {
+        let (Some(quota), false) = (&self.quota, message.source == Source::Broker) else { return Ok(()) };
+        let Ok(vehicle_id) = VehicleId::new(message.vehicle_id) else { return Ok(()) };
+        quota.take(&vehicle_id).map_err(|wait| {
+            Refused::Quota.count();
+            NotPromised::OverQuota { wait }
+        })
+    }
+
     fn prepare(&self, message: &Message<'_>) -> (Delivery, Pending) {
         let received_at = clock::now();
         let bytes = message.payload.len() as u64;
@@ -234,7 +275,7 @@ impl Intake {
                 return pend(Slot::of(message.vehicle_id), message.source, received_at, refused(message, received_at, &refusal));
             }
         };
-        if self.allowed.as_ref().is_some_and(|allowed| !allowed.is_registered(&vehicle_id)) {
+        if !self.is_welcome(&vehicle_id) {
             let refusal = Refusal::new(Reason::VehicleNotAllowed, "nobody registered this vehicle".to_owned());
             return pend(vehicle_id.slot(), message.source, received_at, refused(message, received_at, &refusal));
         }
@@ -275,7 +316,7 @@ fn pend(slot: Slot, source: Source, received_at: Timestamp, decoded: Decoded) ->
 
 fn refused(message: &Message<'_>, received_at: Timestamp, refusal: &Refusal) -> Decoded {
     let Message { source, vehicle_id, ref payload, .. } = *message;
-    let quarantined = quarantine(Refused { payload, vehicle_id, received_at, source, index: 0 }, refusal);
+    let quarantined = quarantine(decode::Refused { payload, vehicle_id, received_at, source, index: 0 }, refusal);
     Decoded { readings: Vec::new(), quarantined: vec![quarantined] }
 }
 

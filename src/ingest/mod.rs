@@ -8,11 +8,16 @@ mod counts;
 #[cfg(test)]
 mod fixtures;
 pub mod front_door;
+mod front_door_connection;
+mod front_door_identity;
 mod front_door_mqtt;
 #[cfg(test)]
 mod front_door_tests;
 pub mod intake;
+pub mod passwords;
 pub mod quarantine_replay;
+mod quota;
+mod refusals;
 mod shared_socket;
 pub mod subscriber;
 #[cfg(test)]

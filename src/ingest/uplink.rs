@@ -121,11 +121,12 @@ pub(super) struct Refused {
     status: StatusCode,
     code: &'static str,
     detail: &'static str,
-    retry_after_seconds: Option<u32>,
+    retry_after_seconds: Option<u64>,
 }
 
 impl Refused {
     pub const FULL: Self = Self::again(StatusCode::TOO_MANY_REQUESTS, "busy", "as much is waiting to be made durable as may");
+    const OVER_QUOTA: Self = Self::again(StatusCode::TOO_MANY_REQUESTS, "over_quota", OVER_QUOTA);
     const NOT_IN_TIME: Self = Self::again(StatusCode::SERVICE_UNAVAILABLE, "not_durable", "not durable in time; send it again");
     const STOPPING: Self = Self::again(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the process is stopping; send it again");
     const TOO_LARGE: Self =
@@ -142,12 +143,20 @@ impl Refused {
     }
 }
 
+pub(super) const OVER_QUOTA: &str = "the vehicle has sent as many messages as it may; keep them and send them again";
+
+/// At least one.
+const fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + 1
+}
+
 impl From<NotPromised> for Refused {
     fn from(reason: NotPromised) -> Self {
         match reason {
             NotPromised::Full => Self::FULL,
             NotPromised::Stopped => Self::STOPPING,
             NotPromised::Lost => Self::NOT_IN_TIME,
+            NotPromised::OverQuota { wait } => Self { retry_after_seconds: Some(whole_seconds(wait)), ..Self::OVER_QUOTA },
         }
     }
 }

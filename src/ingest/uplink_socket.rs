@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::intake::{Answer, Message, NotPromised, Pending};
-use super::uplink::{MAX_BODY_BYTES, Refused, Uplink, no_browser};
+use super::uplink::{MAX_BODY_BYTES, OVER_QUOTA, Refused, Uplink, no_browser};
 use crate::domain::{Source, VehicleId};
 use crate::tasks::Stop;
 use crate::wire::decode::Format;
@@ -84,6 +84,7 @@ impl Close {
     const AWAY: Self = Self { code: close_code::AWAY, reason: "the process is stopping" };
     const IDLE: Self = Self { code: close_code::AWAY, reason: "nothing came for 10 minutes" };
     const BUSY: Self = Self { code: close_code::AGAIN, reason: "as much is waiting to be made durable as may" };
+    const OVER_QUOTA: Self = Self { code: close_code::AGAIN, reason: OVER_QUOTA };
     const LOST: Self = Self { code: close_code::AGAIN, reason: "not durable in time; send it again" };
 }
 
@@ -163,6 +164,7 @@ impl Session {
         let message = Message { source: Source::WebSocket, vehicle_id: &self.vehicle_id, payload, format };
         let pending = self.uplink.intake.begin_if_room(&message).map_err(|reason| match reason {
             NotPromised::Full => Close::BUSY,
+            NotPromised::OverQuota { .. } => Close::OVER_QUOTA,
             NotPromised::Stopped | NotPromised::Lost => Close::AWAY,
         })?;
         self.in_flight.push_back(InFlight { pending, deadline: Instant::now() + self.uplink.ack_timeout });

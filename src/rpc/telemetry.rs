@@ -235,7 +235,7 @@ async fn settle(intake: &Intake, mut begun: Begun, ack_timeout: Duration, into: 
 fn refused(reason: NotPromised) -> Status {
     let detail = format!("{reason}; send it again");
     match reason {
-        NotPromised::Full => Status::resource_exhausted(detail),
+        NotPromised::Full | NotPromised::OverQuota { .. } => Status::resource_exhausted(detail),
         NotPromised::Stopped | NotPromised::Lost => Status::unavailable(detail),
     }
 }

@@ -43,6 +43,22 @@ impl Settings {
             grpc.has_certificate() || !grpc.has_authority(),
             "`grpc.client_authority` needs `grpc.certificate`: without TLS no client shows a certificate",
         );
+        let mqtt = self.mqtt.tls();
+        let addresses = [Some(self.mqtt.address), self.mqtt.tls_address.0];
+        check(
+            self.mqtt.wants_identities() || addresses.iter().flatten().all(|address| address.ip().is_loopback()),
+            "`mqtt.address` or `mqtt.tls_address` is not on loopback, where anybody could send as any vehicle; set `mqtt.tls_address`, \
+             `mqtt.certificate`, `mqtt.private_key` and `mqtt.client_authority` (`odograph pki` makes them), or `mqtt.passwords` (`odograph \
+             password` makes it), or reach it through a tunnel",
+        );
+        check(
+            self.mqtt.tls_address.0.is_none() || mqtt.has_certificate(),
+            "`mqtt.tls_address` needs `mqtt.certificate` and `mqtt.private_key`",
+        );
+        check(
+            self.mqtt.tls_address.0.is_some() || !mqtt.has_authority(),
+            "`mqtt.client_authority` needs `mqtt.tls_address`: without TLS no vehicle shows a certificate",
+        );
         check(self.fleet.stale_after < self.fleet.offline_after, "`fleet.stale_after` must be below `fleet.offline_after`");
         check(self.journal.segment.bytes() >= 1 << 20, "`journal.segment` is under 1MiB; a message must fit a segment");
         check(
@@ -52,6 +68,7 @@ impl Settings {
         check(self.ingest.max_payload.bytes() <= 1 << 20, "`ingest.max_payload` is over 1MiB; packets over 2 MiB are refused");
         problems.extend(self.role_problems());
         problems.extend(self.grpc.tls().problem("grpc"));
+        problems.extend(self.mqtt.tls().problem("mqtt"));
         problems.extend(self.links.tls().problem("links"));
         problems.extend(self.broker.problem());
         problems.extend(self.page.problems());
@@ -95,5 +112,32 @@ impl Page {
             problems.push(format!("`page.map_origins` has {origin:?}; write an origin such as \"https://tiles.example.org\""));
         }
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Sources;
+
+    fn problems(flags: &[(&'static str, &str)]) -> String {
+        let flags = flags.iter().map(|(key, value)| (*key, *key, (*value).to_owned())).collect();
+        Settings::load(&Sources { flags, ..Sources::default() }).map_or_else(|error| error.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn vehicles_come_from_beyond_loopback_only_where_they_prove_who_they_are() {
+        for key in ["mqtt.address", "mqtt.tls_address"] {
+            let certificate = [("mqtt.certificate", "c"), ("mqtt.private_key", "k")];
+            let open = problems(&[&[(key, "0.0.0.0:0")][..], &certificate].concat());
+            assert!(open.contains("odograph pki") && open.contains("odograph password"), "{key}: {open}");
+            assert_eq!(problems(&[&[(key, "0.0.0.0:0"), ("mqtt.passwords", "p")][..], &certificate].concat()), "", "{key}");
+        }
+        let with_authority = [("mqtt.tls_address", "[::]:8883"), ("mqtt.certificate", "c"), ("mqtt.private_key", "k")];
+        assert_eq!(problems(&[&with_authority[..], &[("mqtt.client_authority", "a")]].concat()), "");
+        assert!(problems(&[("mqtt.client_authority", "a")]).contains("needs `mqtt.tls_address`"));
+        assert!(problems(&[("mqtt.tls_address", "127.0.0.1:0")]).contains("needs `mqtt.certificate`"));
+        assert!(problems(&[("mqtt.certificate", "c")]).contains("go together"));
+        assert!(problems(&[("mqtt.tls_address", "everywhere")]).contains("no address such as"));
     }
 }

@@ -5,6 +5,7 @@
 mod contradictions;
 mod live_url;
 mod load;
+mod maybe_address;
 mod roles;
 mod rules;
 mod signals;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use live_url::{LiveUrl, LiveUrlError};
 pub use load::{Mistake, SettingsError, Sources};
+pub use maybe_address::MaybeAddress;
 pub use roles::{Links, Role};
 pub use rules::{RuleSetting, Rules};
 pub use signals::{SignalSetting, signal_table};
@@ -98,11 +100,37 @@ impl Broker {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mqtt {
+    /// Plain text.
     pub address: SocketAddr,
+    /// TLS. Empty: none.
+    pub tls_address: MaybeAddress,
+    /// Of this server, PEM, and its key.
+    pub certificate: PathBuf,
+    pub private_key: PathBuf,
+    /// A vehicle is who its certificate says, if this authority signed it. Empty: nobody is asked for one.
+    pub client_authority: PathBuf,
+    /// Revocation lists of that authority, PEM, and ids of vehicles. Empty: none.
+    pub revoked: PathBuf,
+    /// A vehicle is who its user name says, with the password in this file. Empty: none.
+    pub passwords: PathBuf,
     /// Further vehicles are refused with 0x97 (quota exceeded).
     pub max_connections: usize,
     /// A PUBACK that has waited this long ends in a disconnect, never in an acknowledgement.
     pub ack_timeout: Interval,
+}
+
+impl Mqtt {
+    #[must_use]
+    pub fn tls(&self) -> TlsFiles {
+        let Self { certificate, private_key, client_authority, .. } = self.clone();
+        TlsFiles { certificate, private_key, authority: client_authority }
+    }
+
+    /// Whether a client has to prove who it is.
+    #[must_use]
+    pub fn wants_identities(&self) -> bool {
+        self.tls().has_authority() || !self.passwords.as_os_str().is_empty()
+    }
 }
 
 /// An MQTT 5 broker whose messages are taken in too.
@@ -139,6 +167,8 @@ pub struct Ingest {
     pub retention: Interval,
     /// Messages of vehicles that nobody registered are quarantined.
     pub only_registered: bool,
+    /// Messages that one vehicle may send over all ways in but a broker. 0: any number.
+    pub quota_per_minute: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -305,7 +335,17 @@ impl Default for Grpc {
 
 impl Default for Mqtt {
     fn default() -> Self {
-        Self { address: loopback(1883), max_connections: 50_000, ack_timeout: Interval::from_secs(10) }
+        Self {
+            address: loopback(1883),
+            tls_address: MaybeAddress::default(),
+            certificate: PathBuf::new(),
+            private_key: PathBuf::new(),
+            client_authority: PathBuf::new(),
+            revoked: PathBuf::new(),
+            passwords: PathBuf::new(),
+            max_connections: 50_000,
+            ack_timeout: Interval::from_secs(10),
+        }
     }
 }
 
@@ -328,7 +368,12 @@ impl Default for Broker {
 
 impl Default for Ingest {
     fn default() -> Self {
-        Self { max_payload: ByteSize::from_kib(256), retention: Interval::from_days(400), only_registered: false }
+        Self {
+            max_payload: ByteSize::from_kib(256),
+            retention: Interval::from_days(400),
+            only_registered: false,
+            quota_per_minute: 0,
+        }
     }
 }
 
@@ -390,6 +435,6 @@ impl Default for Fleet {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info,mqtt5=warn".to_owned(), format: LogFormat::Text }
+        Self { filter: "info,mqtt5=error".to_owned(), format: LogFormat::Text }
     }
 }

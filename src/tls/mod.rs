@@ -5,6 +5,10 @@
 
 mod client;
 mod incoming;
+mod judged;
+#[cfg(test)]
+mod judged_tests;
+mod last_words;
 mod peer;
 mod refused;
 mod revocations;
@@ -25,7 +29,9 @@ use tokio_rustls::rustls::{self, RootCertStore};
 
 pub use client::{ClientStream, TlsClient};
 pub use incoming::{Caller, Connection, Incoming, incoming};
-pub use peer::{Certificate, Peer};
+pub use judged::Judgement;
+pub use last_words::{TlsConnection, last_words};
+pub use peer::{Certificate, CertificateFile, Peer, read_certificates};
 pub use refused::Refused;
 pub use revocations::Revocations;
 pub use server::{ClientCertificates, ServerSettings, TlsServer, Undone};

@@ -1,9 +1,13 @@
 //! Who the other side is, by its certificate. That the certificate is genuine has been checked before: by the handshake.
 
+use std::net::IpAddr;
+use std::path::Path;
+
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::{TlsError, certificates};
 use crate::domain::{Timestamp, VehicleId};
 
 const VEHICLE: &str = "urn:odograph:vehicle:";
@@ -28,24 +32,75 @@ pub struct Certificate {
     pub serial: Box<[u8]>,
 }
 
+/// What a certificate in a file says besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFile {
+    pub certificate: Certificate,
+    pub valid_since: Timestamp,
+    /// Host names and IP addresses for which it is.
+    pub addresses: Vec<String>,
+}
+
+/// All certificates of a file in PEM, at least one, as they stand there. Whether anybody may rely on them is not looked at.
+///
+/// # Errors
+/// Where there is none, or one cannot be read; the message names the file.
+pub fn read_certificates(path: &Path) -> Result<Vec<CertificateFile>, TlsError> {
+    let malformed = || TlsError::Malformed { path: path.to_owned(), problem: "a certificate in it cannot be read".to_owned() };
+    let read = |der: &CertificateDer<'_>| CertificateFile::read(der).ok_or_else(malformed);
+    certificates(path)?.iter().map(read).collect()
+}
+
 impl Certificate {
     /// `None`: it is no X.509 certificate.
     #[must_use]
     pub fn read(der: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        Some(Self {
-            peer: peer(&certificate),
-            valid_until: Timestamp::from_micros(certificate.validity().not_after.timestamp().saturating_mul(1_000_000)),
+        Some(Self::of(&certificate))
+    }
+
+    fn of(certificate: &X509Certificate<'_>) -> Self {
+        Self {
+            peer: peer(certificate),
+            valid_until: moment(certificate.validity().not_after.timestamp()),
             issuer: certificate.issuer().as_raw().into(),
             serial: certificate.raw_serial().into(),
-        })
+        }
+    }
+}
+
+impl CertificateFile {
+    fn read(der: &CertificateDer<'_>) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let addresses = alternative_names(&certificate).iter().filter_map(address).collect();
+        let valid_since = moment(certificate.validity().not_before.timestamp());
+        Some(Self { certificate: Certificate::of(&certificate), valid_since, addresses })
+    }
+}
+
+const fn moment(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds.saturating_mul(1_000_000))
+}
+
+fn alternative_names<'a>(certificate: &'a X509Certificate<'_>) -> &'a [GeneralName<'a>] {
+    let names = certificate.subject_alternative_name().ok().flatten().map(|extension| &extension.value.general_names);
+    names.map(Vec::as_slice).unwrap_or_default()
+}
+
+fn address(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => Some(IpAddr::from(<[u8; 4]>::try_from(*bytes).ok()?).to_string()),
+            _ => Some(IpAddr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string()),
+        },
+        _ => None,
     }
 }
 
 /// A URI of ours, else a DNS name that is a vehicle's id, else the common name. More than one of a kind is none: which would it be?
 fn peer(certificate: &X509Certificate<'_>) -> Peer {
-    let names = certificate.subject_alternative_name().ok().flatten().map(|extension| &extension.value.general_names);
-    let names = names.map(Vec::as_slice).unwrap_or_default();
+    let names = alternative_names(certificate);
     let ours: Vec<&str> = names
         .iter()
         .filter_map(|name| match name {

@@ -5,7 +5,7 @@ use metrics::counter;
 use crate::metrics::REFUSED;
 
 /// Never with the name of whom it met: a label of a metric is no place for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refused {
     /// No certificate, one of an authority that is not ours, or no name and password where one is needed.
     Stranger,
@@ -16,6 +16,8 @@ pub enum Refused {
     Revoked,
     /// A name that is not known, or a password that is not its own.
     WrongPassword,
+    /// A vehicle that has proven who it is and that nobody registered, where only registered ones may send.
+    Unregistered,
     /// More messages than a vehicle may send.
     Quota,
     /// More log in at once than passwords can be checked.
@@ -27,6 +29,19 @@ pub enum Refused {
 }
 
 impl Refused {
+    pub const ALL: [Self; 10] = [
+        Self::Stranger,
+        Self::StolenId,
+        Self::Expired,
+        Self::Revoked,
+        Self::WrongPassword,
+        Self::Unregistered,
+        Self::Quota,
+        Self::Busy,
+        Self::WrongKind,
+        Self::Handshake,
+    ];
+
     /// The value of the label `kind`.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -36,6 +51,7 @@ impl Refused {
             Self::Expired => "expired",
             Self::Revoked => "revoked",
             Self::WrongPassword => "wrong_password",
+            Self::Unregistered => "unregistered",
             Self::Quota => "quota",
             Self::Busy => "busy",
             Self::WrongKind => "wrong_kind",

@@ -1,6 +1,6 @@
 //! What is revoked: certificates, by revocation lists (PEM), and vehicles, by their ids. One file holds either or both.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use tokio_rustls::rustls::pki_types::CertificateRevocationListDer;
@@ -9,14 +9,14 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::{Certificate, Peer, TlsError, read};
 
-/// Of a certificate: its issuer and number.
-type Serial = (Box<[u8]>, Box<[u8]>);
+/// Of certificates: their issuer, and their numbers.
+type Serials = HashMap<Box<[u8]>, HashSet<Box<[u8]>>>;
 
 /// As a file says. Signatures of the lists are checked by each handshake that they speak of.
 #[derive(Debug, Default)]
 pub struct Revocations {
     pub lists: Vec<CertificateRevocationListDer<'static>>,
-    certificates: HashSet<Serial>,
+    certificates: Serials,
     vehicles: HashSet<Box<str>>,
 }
 
@@ -33,12 +33,12 @@ impl Revocations {
         let malformed = |problem: String| TlsError::Malformed { path: path.to_owned(), problem };
         let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
         let lists = lists.map_err(|error| malformed(error.to_string()))?;
-        let mut certificates = HashSet::new();
+        let mut certificates = Serials::new();
         for list in &lists {
             let (_, list) = CertificateRevocationList::from_der(list)
                 .map_err(|error| malformed(format!("a revocation list in it cannot be read: {error}")))?;
-            let issuer: Box<[u8]> = list.issuer().as_raw().into();
-            certificates.extend(list.iter_revoked_certificates().map(|one| (issuer.clone(), one.raw_serial().into())));
+            let serials = certificates.entry(list.issuer().as_raw().into()).or_default();
+            serials.extend(list.iter_revoked_certificates().map(|one| one.raw_serial().into()));
         }
         let text = std::str::from_utf8(&bytes).map_err(|error| malformed(error.to_string()))?;
         Ok(Self { lists, certificates, vehicles: plain_ids(text) })
@@ -51,7 +51,8 @@ impl Revocations {
 
     #[must_use]
     pub fn has_certificate(&self, certificate: &Certificate) -> bool {
-        let is_listed = self.certificates.contains(&(certificate.issuer.clone(), certificate.serial.clone()));
+        let serials = self.certificates.get(&certificate.issuer);
+        let is_listed = serials.is_some_and(|serials| serials.contains(&certificate.serial));
         is_listed || matches!(&certificate.peer, Peer::Vehicle(id) if self.has_vehicle(id.as_str()))
     }
 }

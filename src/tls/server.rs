@@ -9,13 +9,17 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{CertificateError, Error, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
+use super::judged::{Judgement, LenientVerifier, judge};
 use super::revocations::Revocations;
 use super::watched::Watched;
 use super::{Certificate, Refused, TlsError, authority, certificates, private_key, provider};
+use crate::clock;
+use crate::domain::Timestamp;
 use crate::settings::TlsFiles;
 
 /// What a client may take for its part of the handshake, waiting for its turn included.
@@ -28,8 +32,8 @@ const HANDSHAKES: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientCertificates {
     Required,
-    /// Who shows none says otherwise who it is.
-    Welcome,
+    /// Who shows none says otherwise who it is. What is shown is judged after the handshake: [`TlsServer::accept_and_judge`].
+    Judged,
     /// Nobody is asked for one.
     None,
 }
@@ -47,8 +51,16 @@ pub struct ServerSettings {
 
 /// Shared by all connections of one server.
 pub struct TlsServer {
-    config: Watched<Arc<ServerConfig>>,
+    config: Watched<Config>,
     turns: Semaphore,
+}
+
+/// As the files are.
+struct Config {
+    server: Arc<ServerConfig>,
+    /// `None`: nobody is asked for a certificate.
+    strict: Option<Arc<dyn ClientCertVerifier>>,
+    revocations: Revocations,
 }
 
 /// Why no connection came of it. Has been counted.
@@ -77,54 +89,84 @@ impl TlsServer {
     /// # Errors
     /// Where it may not connect, with the reason; it has been told by a TLS alert.
     pub async fn accept(&self, stream: TcpStream) -> Result<(TlsStream<TcpStream>, Option<Certificate>), Undone> {
+        let config = self.config.get();
+        let stream = self.shake_hands(&config, stream).await?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let certificate = shown.map(|der| Certificate::read(der).ok_or(Undone::Unreadable)).transpose();
+        // Never taken for nobody: that may be allowed more.
+        let certificate = certificate.inspect_err(|_| Refused::Stranger.count())?;
+        if certificate.as_ref().is_some_and(|certificate| config.revocations.has_certificate(certificate)) {
+            Refused::Revoked.count();
+            let source = io::Error::other("its id is revoked");
+            return Err(Undone::Refused { kind: Refused::Revoked, source });
+        }
+        Ok((stream, certificate))
+    }
+
+    /// Like [`TlsServer::accept`], for [`ClientCertificates::Judged`]: whoever has the key of what it shows is let in, to hear what is
+    /// thought of it. Nothing else may be done for a client that is [`Judgement::Unfit`]. The judgement is not counted.
+    ///
+    /// # Errors
+    /// Where no TLS came of it.
+    pub async fn accept_and_judge(&self, stream: TcpStream) -> Result<(TlsStream<TcpStream>, Judgement), Undone> {
+        let config = self.config.get();
+        let stream = self.shake_hands(&config, stream).await?;
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let judgement = match &config.strict {
+            None => Judgement::Nobody,
+            Some(strict) => judge(&**strict, &config.revocations, shown, clock::now()),
+        };
+        Ok((stream, judgement))
+    }
+
+    /// Why a certificate that was good when it was shown is so no more: it has ended, or is revoked. `None`: it still is.
+    #[must_use]
+    pub fn objection(&self, certificate: &Certificate, now: Timestamp) -> Option<Refused> {
+        if certificate.valid_until < now {
+            return Some(Refused::Expired);
+        }
+        self.config.get().revocations.has_certificate(certificate).then_some(Refused::Revoked)
+    }
+
+    async fn shake_hands(&self, config: &Config, stream: TcpStream) -> Result<TlsStream<TcpStream>, Undone> {
         let handshake = async {
             // Whoever says nothing takes no turn away.
             let mut first = [0];
             stream.peek(&mut first).await?;
             let _turn = self.turns.acquire().await.map_err(io::Error::other)?;
-            TlsAcceptor::from(Arc::clone(&*self.config.get())).accept(stream).await
+            TlsAcceptor::from(Arc::clone(&config.server)).accept(stream).await
         };
-        let stream = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-            Ok(Ok(stream)) => stream,
+        match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+            Ok(Ok(stream)) => Ok(stream),
             Ok(Err(source)) => {
-                let kind = kind_of(&source);
+                let kind = kind_of(source.get_ref().and_then(|inner| inner.downcast_ref()));
                 kind.count();
-                return Err(Undone::Refused { kind, source });
+                Err(Undone::Refused { kind, source })
             }
             Err(_late) => {
                 Refused::Handshake.count();
-                return Err(Undone::Late);
+                Err(Undone::Late)
             }
-        };
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let certificate = shown.map(|der| Certificate::read(der).ok_or(Undone::Unreadable)).transpose();
-        // Never taken for nobody: that may be allowed more.
-        let certificate = certificate.inspect_err(|_| Refused::Stranger.count())?;
-        Ok((stream, certificate))
+        }
     }
 }
 
-fn config(settings: &ServerSettings) -> Result<Arc<ServerConfig>, TlsError> {
+fn config(settings: &ServerSettings) -> Result<Config, TlsError> {
     let files = &settings.files;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring has the suites of both versions");
-    let builder = match settings.clients {
-        ClientCertificates::None => builder.with_no_client_auth(),
-        wanted => {
-            let roots: Arc<RootCertStore> = authority(&files.authority)?;
-            let revoked = Revocations::read(&settings.revoked)?;
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
-                .with_crls(revoked.lists)
-                .only_check_end_entity_revocation()
-                // A list speaks of its own authority only, and there may be several.
-                .allow_unknown_revocation_status();
-            let verifier = if wanted == ClientCertificates::Welcome { verifier.allow_unauthenticated() } else { verifier };
-            let verifier = verifier
-                .build()
-                .map_err(|error| TlsError::Authority { authority: files.authority.clone(), problem: error.to_string() })?;
-            builder.with_client_cert_verifier(verifier)
+    let revocations = Revocations::read(&settings.revoked)?;
+    let strict = match settings.clients {
+        ClientCertificates::None => None,
+        ClientCertificates::Required | ClientCertificates::Judged => Some(strict(settings, &revocations)?),
+    };
+    let builder = match (&strict, settings.clients) {
+        (Some(strict), ClientCertificates::Judged) => {
+            builder.with_client_cert_verifier(Arc::new(LenientVerifier(Arc::clone(strict))))
         }
+        (Some(strict), _) => builder.with_client_cert_verifier(Arc::clone(strict)),
+        (None, _) => builder.with_no_client_auth(),
     };
     let chain = certificates(&files.certificate)?;
     let mut config = builder.with_single_cert(chain, private_key(&files.private_key)?).map_err(|source| TlsError::Mismatch {
@@ -136,11 +178,21 @@ fn config(settings: &ServerSettings) -> Result<Arc<ServerConfig>, TlsError> {
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.alpn_protocols = settings.protocols.iter().map(|name| name.to_vec()).collect();
-    Ok(Arc::new(config))
+    Ok(Config { server: Arc::new(config), strict, revocations })
 }
 
-fn kind_of(error: &io::Error) -> Refused {
-    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+fn strict(settings: &ServerSettings, revocations: &Revocations) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let path = &settings.files.authority;
+    let roots: Arc<RootCertStore> = authority(path)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
+        .with_crls(revocations.lists.iter().cloned())
+        .only_check_end_entity_revocation()
+        // A list speaks of its own authority only, and there may be several.
+        .allow_unknown_revocation_status();
+    verifier.build().map_err(|error| TlsError::Authority { authority: path.clone(), problem: error.to_string() })
+}
+
+pub(super) fn kind_of(error: Option<&Error>) -> Refused {
     match error {
         Some(Error::NoCertificatesPresented) => Refused::Stranger,
         Some(Error::InvalidCertificate(problem)) => match problem {

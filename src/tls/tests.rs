@@ -16,13 +16,13 @@ use super::*;
 use crate::settings::TlsFiles;
 
 /// An authority in a folder, and what it signed.
-struct Authority {
+pub(super) struct Authority {
     folder: tempfile::TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "an authority");
@@ -33,11 +33,11 @@ impl Authority {
         Self { folder, issuer }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn sign(&self, name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> TlsFiles {
+    pub fn sign(&self, name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> TlsFiles {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         adjust(&mut params);
@@ -48,7 +48,7 @@ impl Authority {
         self.files(name)
     }
 
-    fn files(&self, name: &str) -> TlsFiles {
+    pub fn files(&self, name: &str) -> TlsFiles {
         TlsFiles {
             certificate: self.path(&format!("{name}.pem")),
             private_key: self.path(&format!("{name}.key")),
@@ -56,16 +56,22 @@ impl Authority {
         }
     }
 
-    fn server(&self) -> TlsFiles {
+    /// Of its own certificate.
+    pub fn key_of_itself(&self) -> PathBuf {
+        std::fs::write(self.path("authority.key"), self.issuer.key().serialize_pem()).unwrap();
+        self.path("authority.key")
+    }
+
+    pub fn server(&self) -> TlsFiles {
         self.sign("server", |params| params.subject_alt_names = vec![SanType::DnsName("localhost".try_into().unwrap())])
     }
 
-    fn vehicle(&self, id: &str) -> TlsFiles {
+    pub fn vehicle(&self, id: &str) -> TlsFiles {
         self.sign(id, |params| params.subject_alt_names = vec![uri(&format!("urn:odograph:vehicle:{id}"))])
     }
 }
 
-fn uri(text: &str) -> SanType {
+pub(super) fn uri(text: &str) -> SanType {
     SanType::URI(text.try_into().unwrap())
 }
 

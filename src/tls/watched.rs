@@ -1,5 +1,6 @@
 //! A value that is made of files, and made again when they change. A file that is half written or wrong keeps the value that was.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -7,12 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
-use super::TlsError;
-
 /// Files are looked at no oftener than this.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-type Make<T> = Box<dyn Fn() -> Result<T, TlsError> + Send + Sync>;
+type Make<T> = Box<dyn Fn() -> Result<T, String> + Send + Sync>;
 
 /// Cheap to ask: at most once a second it looks at the files, which are few and small.
 pub struct Watched<T> {
@@ -42,17 +41,18 @@ impl<T> Watched<T> {
     ///
     /// # Errors
     /// Where the value cannot be made of the files as they are.
-    pub fn new(
+    pub fn new<E: Display>(
         what: &'static str,
         files: impl IntoIterator<Item = PathBuf>,
-        make: impl Fn() -> Result<T, TlsError> + Send + Sync + 'static,
-    ) -> Result<Self, TlsError> {
+        make: impl Fn() -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<Self, E> {
         let files: Vec<PathBuf> = files.into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
         // Before they are read: what changes meanwhile is seen next time.
         let seen = marks(&files);
         let value = Arc::new(make()?);
         let state = Mutex::new(State { value, seen, looked_at: Instant::now() });
-        Ok(Self { what, files, make: Box::new(make), state })
+        let make = Box::new(move || make().map_err(|error| error.to_string()));
+        Ok(Self { what, files, make, state })
     }
 
     /// As the files are, or were when they last made sense.

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::broker::Mosquitto;
+use crate::support::pki::Pki;
 use crate::support::redis::{Keeps, Redis};
 use crate::support::{Site, executable, wait_for};
 
@@ -299,4 +301,44 @@ fn a_redis_says_what_it_forgets_and_one_that_is_away_is_a_dependency_that_is_dow
     let config = keeping.settings_file().display().to_string();
     let keeping = doctor(&["--config", &config, "--data", &data(&site)]);
     assert_eq!(keeping.of("redis").len(), 1, "{}", keeping.text);
+}
+
+#[test]
+fn certificates_that_end_soon_and_secrets_that_everybody_can_read_are_found() {
+    let pki = Pki::new();
+    pki.run(&["server"], &["soon", "--address", "localhost", "--valid-for", "29d"]);
+    pki.run(&["service"], &["over", "--valid-for", "0s"]);
+    let passwords = pki.file("passwords");
+    let site = Site::stopped();
+    let file = |name: &str| pki.file(name).to_str().unwrap().to_owned();
+    let text = format!(
+        "[mqtt]\ntls_address = \"127.0.0.1:0\"\ncertificate = {:?}\nprivate_key = {:?}\nclient_authority = {:?}\npasswords = {:?}\n\
+         [links]\ncertificate = {:?}\nprivate_key = {:?}\n",
+        file("soon.pem"),
+        file("soon.key"),
+        file("authority.pem"),
+        file("passwords"),
+        file("over.pem"),
+        file("over.key"),
+    );
+    let config = settings_file(&site, &text);
+    let examined = || doctor(&["--data", &data(&site), "--config", &config]);
+    let missing = examined();
+    assert!(missing.says("identities", "failed", "odograph password"), "{}", missing.text);
+
+    let given = Command::new(executable()).args(["password", passwords.to_str().unwrap(), "truck-7"]).output().unwrap();
+    let password = String::from_utf8(given.stdout).unwrap().trim().to_owned();
+    let found = examined();
+    assert_eq!(found.exit, 1, "{}", found.text);
+    assert!(found.says("identities", "warning", "in 28 days"), "{}", found.text);
+    assert!(found.says("identities", "failed", "has ended"), "{}", found.text);
+    assert!(found.says("identities", "ok", "is valid until"), "{}", found.text);
+    assert!(found.says("identities", "ok", "by the service and nobody else"), "{}", found.text);
+    assert!(!found.text.contains(&password), "{}", found.text);
+
+    fs::set_permissions(&passwords, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(pki.file("soon.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let open = examined();
+    assert!(open.says("identities", "warning", "mqtt.passwords"), "{}", open.text);
+    assert!(open.says("identities", "warning", "mqtt.private_key"), "{}", open.text);
 }

@@ -14,6 +14,7 @@ mod floors;
 mod formats;
 mod grpc;
 mod http;
+mod identity;
 mod kill;
 mod line;
 mod machine;

@@ -1,7 +1,7 @@
 //! The four roles in processes of their own: what they make of the same input, and what becomes of it when one of them dies or stands still.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use odograph::bench::service::Service;
 use odograph::domain::SignalTable;
+use odograph::settings::TlsFiles;
 use odograph::wire::encode::encode_json_message;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::api::Api;
-use crate::support::authority::Authority;
 use crate::support::fleet::{Fleet, StopsWhenDropped};
+use crate::support::pki::Pki;
 use crate::support::{Chance, STOP_WITHIN, Site, executable, is_torture, seed, wait_for};
 use crate::twin::a_day;
 
@@ -35,15 +36,15 @@ pub(crate) struct Apart {
 
 impl Apart {
     pub(crate) fn start() -> Self {
-        Self::start_with("http", |_, _| String::new())
+        Self::start_with("http", |_| String::new())
     }
 
     /// Each with a certificate of its own, which the others ask for.
-    fn start_with_certificates(authority: &Authority) -> Self {
-        Self::start_with("https", |folder, role| {
-            let [certificate, private_key, root] = authority
-                .write(folder, role, &format!("urn:odograph:service:{role}"))
-                .map(|path| path.to_str().unwrap().to_owned());
+    fn start_with_certificates(pki: &Pki) -> Self {
+        Self::start_with("https", |role| {
+            let TlsFiles { certificate, private_key, authority } = pki.service(role);
+            let [certificate, private_key, root] =
+                [certificate, private_key, authority].map(|path| path.to_str().unwrap().to_owned());
             let links = if role == "storage" {
                 String::new()
             } else {
@@ -54,7 +55,7 @@ impl Apart {
     }
 
     /// `with`: what stands behind the links in the settings of a role.
-    fn start_with(scheme: &str, with: impl Fn(&Path, &str) -> String) -> Self {
+    fn start_with(scheme: &str, with: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut apart = Self { folder, services: [None, None, None, None], grpc: std::array::from_fn(|_| free()), mqtt: free() };
         let [storage, analytics, ..] = apart.grpc;
@@ -65,7 +66,7 @@ impl Apart {
             format!("[links]\nanalytics = \"http://{analytics}\"\n"),
         ]) {
             let text = text.replace("http", scheme);
-            let behind = with(apart.folder.path(), role);
+            let behind = with(role);
             std::fs::write(apart.path(&format!("{role}.toml")), format!("roles = [\"{role}\"]\n{text}{behind}")).unwrap();
         }
         for number in 0..ROLES.len() {
@@ -221,7 +222,7 @@ fn four_processes_make_of_a_recorded_day_what_one_does() {
 #[test]
 fn nothing_is_lost_while_one_role_after_another_is_killed_or_stands_still() {
     let mut chance = Chance::new(seed());
-    let mut apart = Apart::start_with_certificates(&Authority::new());
+    let mut apart = Apart::start_with_certificates(&Pki::new());
     let fleet = Fleet::new("roles", 40, chance.next());
     for round in 0..if is_torture() { 40 } else { 2 } {
         for (number, role) in ROLES.iter().enumerate() {
@@ -297,18 +298,17 @@ fn a_second_analytics_process_waits_until_the_first_is_gone() {
 
 #[test]
 fn a_role_without_a_service_certificate_is_not_served() {
-    let authority = Authority::new();
-    let mut apart = Apart::start_with_certificates(&authority);
+    let (pki, foreign) = (Pki::new(), Pki::new());
+    let mut apart = Apart::start_with_certificates(&pki);
     let fleet = Fleet::new("strange", 4, seed());
     fleet.publish_some(apart.mqtt, 50.0, Duration::from_millis(300));
     let text = std::fs::read_to_string(apart.path("dashboard.toml")).unwrap();
     let links = text.split("[grpc]").next().unwrap();
-    for (signed_by, uri) in [(&Authority::new(), "urn:odograph:service:dashboard"), (&authority, "urn:odograph:vehicle:van-1")] {
-        let folder = tempfile::tempdir().unwrap();
-        let [certificate, private_key, _] = signed_by.write(folder.path(), "stranger", uri);
+    let own = pki.files("dashboard");
+    for (who, stranger) in [("another authority's", foreign.service("dashboard")), ("a vehicle", pki.vehicle("van-1"))] {
         let links = links
-            .replace(apart.path("dashboard.pem").to_str().unwrap(), certificate.to_str().unwrap())
-            .replace(apart.path("dashboard.key").to_str().unwrap(), private_key.to_str().unwrap());
+            .replace(own.certificate.to_str().unwrap(), stranger.certificate.to_str().unwrap())
+            .replace(own.private_key.to_str().unwrap(), stranger.private_key.to_str().unwrap());
         std::fs::write(apart.path("dashboard.toml"), links).unwrap();
         apart.kill(2);
         apart.restart(2);
@@ -317,6 +317,6 @@ fn a_role_without_a_service_certificate_is_not_served() {
             (ready.status == 503 && ready.json["reasons"].to_string().contains("storage")).then_some(())
         });
         let vehicles = apart.api().get("/api/v1/vehicles");
-        assert_eq!(vehicles.status, 503, "{uri} is shown nothing: {}", vehicles.json);
+        assert_eq!(vehicles.status, 503, "{who} is shown nothing: {}", vehicles.json);
     }
 }

@@ -10,6 +10,7 @@ use odograph::wire::proto::v1;
 use odograph::wire::proto::v1::telemetry_service_client::TelemetryServiceClient;
 use odograph::wire::reading::timestamp_from_proto;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -35,11 +36,12 @@ async fn every_vehicle_on_a_stream_of_its_own_is_heard_of_while_the_fleet_report
 
     let before = resident_bytes(storage.pid());
     let delays = Arc::new(Mutex::new(Vec::new()));
+    let mut listeners = JoinSet::new();
     for number in 0..streams {
         let asked = v1::VehicleStateRequest { vehicle_id: id(number) };
         let mut states = at_storage.stream_vehicle_state(asked).await.unwrap().into_inner();
         assert_eq!(next(&mut states).await.vehicle_id, id(number));
-        tokio::spawn(listen(states, Arc::clone(&delays)));
+        listeners.spawn(listen(states, Arc::clone(&delays)));
     }
     let each = resident_bytes(storage.pid()).saturating_sub(before) / streams as u64;
 
@@ -50,7 +52,7 @@ async fn every_vehicle_on_a_stream_of_its_own_is_heard_of_while_the_fleet_report
     let readings = readings as u32;
     let due = |number: u32| started + Duration::from_secs_f64(f64::from(number) / PER_SECOND);
     report(&mut at_ingest, (0..readings).map(|number| (id(number as usize), due(number))).collect()).await;
-    let (took, cpu) = (started.elapsed(), cpu_time(storage.pid()) - cpu_before);
+    let (took, cpu) = (started.elapsed(), cpu_time(storage.pid()).saturating_sub(cpu_before));
     let since = Instant::now();
     while delays.lock().unwrap().len() < readings as usize && since.elapsed() < HEARD_WITHIN {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -65,7 +67,7 @@ async fn every_vehicle_on_a_stream_of_its_own_is_heard_of_while_the_fleet_report
         delays[delays.len() * 99 / 100],
     );
     assert!(each < STREAM_BYTES, "{each} bytes a stream");
-    drop(at_storage);
+    drop((at_storage, listeners));
     tokio::task::block_in_place(|| apart.stop());
 }
 
@@ -78,14 +80,17 @@ async fn client(grpc: std::net::SocketAddr) -> Client {
 async fn report(ingest: &mut Client, vehicles: Vec<(String, Instant)>) {
     let (sender, batches) = mpsc::channel(64);
     let count = vehicles.len();
-    tokio::spawn(async move {
+    let sending = async move {
         for (vehicle, due) in vehicles {
             tokio::time::sleep_until(due.into()).await;
             sender.send(v1::TelemetryBatch { readings: vec![reading(&vehicle, 0, 50.0)] }).await.unwrap();
         }
-    });
-    let answers = ingest.ingest_readings(ReceiverStream::new(batches)).await.unwrap().into_inner();
-    let accepted: Vec<u32> = answers.map(|answer| answer.unwrap().accepted).collect().await;
+    };
+    let answering = async {
+        let answers = ingest.ingest_readings(ReceiverStream::new(batches)).await.unwrap().into_inner();
+        answers.map(|answer| answer.unwrap().accepted).collect::<Vec<u32>>().await
+    };
+    let ((), accepted) = tokio::join!(sending, answering);
     assert_eq!(accepted, vec![1; count]);
 }
 

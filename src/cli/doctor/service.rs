@@ -2,7 +2,7 @@
 
 use super::Patient;
 use super::finding::{Cause, Finding};
-use crate::bench::exposition::total;
+use crate::bench::exposition::{by_label, total};
 use crate::bench::http::{Answer, Client};
 use crate::metrics;
 
@@ -30,6 +30,7 @@ pub fn service(patient: &Patient) -> Vec<Finding> {
         }
     };
     let mut findings = vec![readiness(&place, &ready)];
+    findings.extend(turned_away(&place, &page));
     if !patient.settings.broker.url.is_empty() && total(&page, metrics::BROKER_CONNECTED) == Some(0.0) {
         findings.push(
             Finding::warning("service", place, "it has no subscription at the broker now")
@@ -52,4 +53,13 @@ fn readiness(place: &str, ready: &Answer) -> Finding {
     let words: Vec<String> = list.map(words).collect();
     Finding::failed("service", place, format!("it runs and is not ready: {}", words.join("; ")))
         .next("mend what it names; it goes on by itself")
+}
+
+/// No warning: that strangers knock is no fault of the service. What it is about is for whoever reads it.
+fn turned_away(place: &str, page: &str) -> Option<Finding> {
+    let reasons = by_label(page, metrics::FRONT_DOOR_REFUSED, "reason");
+    let reasons: Vec<_> =
+        reasons.iter().filter(|(_, times)| *times > 0.0).map(|(reason, times)| format!("{reason} {times}")).collect();
+    let what = format!("turned away at the MQTT endpoint since the service started: {}", reasons.join(", "));
+    (!reasons.is_empty()).then(|| Finding::ok("service", place, what))
 }

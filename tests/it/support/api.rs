@@ -25,6 +25,7 @@ pub struct Answer {
     pub status: u16,
     pub json: Value,
     pub text: String,
+    pub retry_after: Option<String>,
 }
 
 /// A reading as it came back.
@@ -127,6 +128,7 @@ impl Api {
 
 fn answer(mut response: ureq::http::Response<ureq::Body>) -> Answer {
     let status = response.status().as_u16();
+    let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
     let text = response.body_mut().read_to_string().unwrap_or_default();
-    Answer { status, json: serde_json::from_str(&text).unwrap_or(Value::Null), text }
+    Answer { status, json: serde_json::from_str(&text).unwrap_or(Value::Null), text, retry_after }
 }

@@ -4,10 +4,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
+use odograph::settings::TlsFiles;
+use odograph::tls::TlsClient;
 use rumqttc::mqttbytes::v4;
 use rumqttc::mqttbytes::{self, QoS as QosV4};
 use rumqttc::v5::mqttbytes::{QoS as QosV5, v5};
+use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
 /// Longer than `ack_timeout`, so that a disconnect for that reason is seen as one.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(15);
@@ -24,6 +27,10 @@ pub enum Heard {
     Acknowledged {
         packet_id: u16,
     },
+    /// A PUBACK that says no (MQTT 5 only).
+    Refused {
+        reason: u8,
+    },
     /// With the reason code, where one was sent (MQTT 5 only).
     Disconnected {
         reason: Option<u8>,
@@ -32,10 +39,110 @@ pub enum Heard {
     Nothing,
 }
 
+/// How a device introduces itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Hello<'a> {
+    pub client_id: &'a str,
+    pub protocol: Protocol,
+    pub login: Option<(&'a str, &'a str)>,
+    /// Over TLS; with its own certificate, where it has one.
+    pub tls: Option<&'a TlsFiles>,
+}
+
+/// A CONNECT that was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotLetIn {
+    Refused {
+        code: u8,
+        /// MQTT 5 only.
+        reason: String,
+    },
+    /// Without a word of MQTT.
+    Closed(String),
+}
+
+impl<'a> Hello<'a> {
+    pub fn new(client_id: &'a str) -> Self {
+        Self { client_id, protocol: Protocol::V5, login: None, tls: None }
+    }
+
+    pub fn with(self, files: &'a TlsFiles) -> Self {
+        Self { tls: Some(files), ..self }
+    }
+
+    pub fn knowing(self, user_name: &'a str, password: &'a str) -> Self {
+        Self { login: Some((user_name, password)), ..self }
+    }
+
+    pub fn in_3_1_1(self) -> Self {
+        Self { protocol: Protocol::V311, ..self }
+    }
+
+    fn connect(&self) -> BytesMut {
+        let mut hello = BytesMut::new();
+        match self.protocol {
+            Protocol::V311 => {
+                let mut connect = v4::Connect::new(self.client_id);
+                if let Some((user_name, password)) = self.login {
+                    connect.set_login(user_name, password);
+                }
+                connect.write(&mut hello).unwrap();
+            }
+            Protocol::V5 => {
+                let connect =
+                    v5::Connect { keep_alive: 60, client_id: self.client_id.to_owned(), clean_start: true, properties: None };
+                let login = self.login.map(|(user_name, password)| v5::Login::new(user_name, password));
+                connect.write(&None, &login, &mut hello).unwrap();
+            }
+        }
+        hello
+    }
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(into),
+            Self::Tls(stream) => stream.read(into),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Device {
     protocol: Protocol,
-    stream: TcpStream,
+    stream: Stream,
     buffer: BytesMut,
     last_packet_id: u16,
 }
@@ -47,30 +154,51 @@ impl Device {
     }
 
     pub fn try_connect(address: SocketAddr, client_id: &str, protocol: Protocol) -> std::io::Result<Self> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        let mut hello = BytesMut::new();
-        match protocol {
-            Protocol::V311 => {
-                v4::Connect::new(client_id).write(&mut hello).unwrap();
+        let hello = Hello { protocol, ..Hello::new(client_id) };
+        Self::open(address, &hello).map_err(|refused| std::io::Error::other(format!("{refused:?}")))
+    }
+
+    pub fn open(address: SocketAddr, hello: &Hello<'_>) -> Result<Self, NotLetIn> {
+        let closed = |error: std::io::Error| NotLetIn::Closed(error.to_string());
+        let socket = TcpStream::connect(address).map_err(closed)?;
+        socket.set_nodelay(true).unwrap();
+        socket.set_read_timeout(Some(ANSWER_WITHIN)).unwrap();
+        let mut stream = match hello.tls {
+            None => Stream::Plain(socket),
+            Some(files) => {
+                let config = TlsClient::new(files.clone(), &[]).unwrap().config();
+                let session = ClientConnection::new(config, "127.0.0.1".try_into().unwrap()).unwrap();
+                Stream::Tls(Box::new(StreamOwned::new(session, socket)))
             }
-            Protocol::V5 => {
-                let connect =
-                    v5::Connect { keep_alive: 60, client_id: client_id.to_owned(), clean_start: true, properties: None };
-                connect.write(&None, &None, &mut hello).unwrap();
-            }
+        };
+        // It may be closed before all of it is sent; what it said is read all the same.
+        let _refused = stream.write_all(&hello.connect());
+        let mut head = [0; 2];
+        stream.read_exact(&mut head).map_err(closed)?;
+        let mut rest = vec![0; usize::from(head[1])];
+        stream.read_exact(&mut rest).map_err(closed)?;
+        assert_eq!(head[0], 0x20, "{rest:x?} instead of a CONNACK");
+        let code = rest[1];
+        if code == 0 {
+            return Ok(Self { protocol: hello.protocol, stream, buffer: BytesMut::new(), last_packet_id: 0 });
         }
-        stream.write_all(&hello)?;
-        let mut device = Self { protocol, stream, buffer: BytesMut::new(), last_packet_id: 0 };
-        match device.packet(ANSWER_WITHIN)? {
-            Some(Packet::Accepted) => Ok(device),
-            other => Err(std::io::Error::other(format!("{other:?} instead of an accepting CONNACK"))),
+        // The only property of a refusal.
+        let reason = rest.get(6..).map(|text| String::from_utf8(text.to_vec()).unwrap()).unwrap_or_default();
+        Err(NotLetIn::Refused { code, reason })
+    }
+
+    /// The certificate of the service, as it was shown. `None`: not over TLS.
+    pub fn certificate_of_the_service(&self) -> Option<Vec<u8>> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => Some(stream.conn.peer_certificates()?.first()?.to_vec()),
         }
     }
 
     /// The same connection for a second thread.
     pub fn second_half(&self) -> Self {
-        let stream = self.stream.try_clone().unwrap();
+        let Stream::Plain(socket) = &self.stream else { panic!("one thread at a time speaks TLS") };
+        let stream = Stream::Plain(socket.try_clone().unwrap());
         Self { protocol: self.protocol, stream, buffer: BytesMut::new(), last_packet_id: 0 }
     }
 
@@ -127,6 +255,7 @@ impl Device {
             match self.packet(within) {
                 Ok(Some(Packet::Acknowledged(packet_id))) => return Heard::Acknowledged { packet_id },
                 Ok(Some(Packet::Disconnect(reason))) => return Heard::Disconnected { reason: Some(reason) },
+                Ok(Some(Packet::Refused(reason))) => return Heard::Refused { reason },
                 Ok(Some(Packet::Accepted | Packet::Other)) => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Heard::Nothing,
                 Ok(None) | Err(_) => return Heard::Disconnected { reason: None },
@@ -136,12 +265,12 @@ impl Device {
 
     /// Ends the connection under the second half, too.
     pub fn close(&self) {
-        let _closed_already = self.stream.shutdown(Shutdown::Both);
+        let _closed_already = self.stream.socket().shutdown(Shutdown::Both);
     }
 
     /// `None`: the connection has ended.
     fn packet(&mut self, within: Duration) -> std::io::Result<Option<Packet>> {
-        self.stream.set_read_timeout(Some(within))?;
+        self.stream.socket().set_read_timeout(Some(within))?;
         loop {
             if let Some(packet) = self.buffered()? {
                 return Ok(Some(packet));
@@ -159,6 +288,11 @@ impl Device {
         match self.buffer[..] {
             [0xE0, 0, ..] => return Ok(Some(Packet::Disconnect(0))),
             [0xE0, 1, reason, ..] => return Ok(Some(Packet::Disconnect(reason))),
+            // Its codes are an enumeration to rumqttc.
+            [0x40, length, _, _, reason, ..] if length > 2 && reason >= 0x80 && self.buffer.len() >= 2 + usize::from(length) => {
+                self.buffer.advance(2 + usize::from(length));
+                return Ok(Some(Packet::Refused(reason)));
+            }
             _ => {}
         }
         match self.protocol {
@@ -185,6 +319,7 @@ impl Device {
 enum Packet {
     Accepted,
     Acknowledged(u16),
+    Refused(u8),
     Disconnect(u8),
     Other,
 }

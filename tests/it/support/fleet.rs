@@ -270,7 +270,7 @@ impl Vehicle {
                     let (_, recorded_at) = book.on_the_way.remove(position).expect("it was just found");
                     book.acknowledged.insert(recorded_at);
                 }
-                heard @ (Heard::Disconnected { .. } | Heard::Nothing) => {
+                heard @ (Heard::Refused { .. } | Heard::Disconnected { .. } | Heard::Nothing) => {
                     let mut book = self.book();
                     book.is_connected = false;
                     book.ended = Some(heard);

@@ -6,6 +6,7 @@ pub mod broker;
 pub mod device;
 pub mod fleet;
 pub mod namespaces;
+pub mod pki;
 pub mod proxy;
 pub mod redis;
 
