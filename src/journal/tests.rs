@@ -2,6 +2,7 @@
 
 mod backup;
 mod checkpoints;
+mod damage;
 mod faults;
 mod power_cut;
 mod round_trip;
