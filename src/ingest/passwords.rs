@@ -149,6 +149,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::ingest::fixtures::soon;
 
     fn file(lines: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -182,7 +183,7 @@ mod tests {
         for one in &mut waiting {
             assert!(futures_util::poll!(one).is_pending());
         }
-        assert_eq!(passwords.check("truck-7", b"seven").await, LogIn::Busy);
+        assert_eq!(soon(passwords.check("truck-7", b"seven")).await, LogIn::Busy);
         drop((waiting, turns));
         assert!(matches!(passwords.check("truck-7", b"seven").await, LogIn::Proven(_)));
     }

@@ -338,7 +338,9 @@ fn certificates_that_end_soon_and_secrets_that_everybody_can_read_are_found() {
 
     fs::set_permissions(&passwords, fs::Permissions::from_mode(0o644)).unwrap();
     fs::set_permissions(pki.file("soon.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&config, fs::read_to_string(&config).unwrap().replacen("[mqtt]", "[mqtt]\naddress = \"0.0.0.0:0\"", 1)).unwrap();
     let open = examined();
-    assert!(open.says("identities", "warning", "mqtt.passwords"), "{}", open.text);
+    assert!(open.says("identities", "warning", "everybody on this machine can read it"), "{}", open.text);
+    assert!(open.says("identities", "warning", "in the clear"), "{}", open.text);
     assert!(open.says("identities", "warning", "mqtt.private_key"), "{}", open.text);
 }

@@ -222,7 +222,8 @@ fn four_processes_make_of_a_recorded_day_what_one_does() {
 #[test]
 fn nothing_is_lost_while_one_role_after_another_is_killed_or_stands_still() {
     let mut chance = Chance::new(seed());
-    let mut apart = Apart::start_with_certificates(&Pki::new());
+    let pki = Pki::new();
+    let mut apart = Apart::start_with_certificates(&pki);
     let fleet = Fleet::new("roles", 40, chance.next());
     for round in 0..if is_torture() { 40 } else { 2 } {
         for (number, role) in ROLES.iter().enumerate() {

@@ -44,17 +44,25 @@ pub fn passwords(patient: &Patient) -> Vec<Finding> {
         return Vec::new();
     }
     let place = format!("mqtt.passwords = {}", path.display());
-    match Passwords::open(path) {
-        Err(error) => vec![
+    if let Err(error) = Passwords::open(path) {
+        return vec![
             Finding::failed(CHECK, place, error.to_string())
                 .because("a service does not start with it; one that runs goes on with the file as it was")
                 .next("mend the line, or delete it"),
-        ],
-        Ok(_) => secret(&place, path).map_or_else(
-            || vec![Finding::ok(CHECK, place, "the hashes are readable by the service and nobody else")],
-            |found| vec![found],
-        ),
+        ];
     }
+    let mut findings: Vec<_> = secret(&place, path).into_iter().collect();
+    if !patient.settings.mqtt.address.ip().is_loopback() {
+        findings.push(
+            Finding::warning(CHECK, place.clone(), "passwords come to `mqtt.address` in the clear")
+                .because("it is not on loopback, and whoever is on the way can read them")
+                .next("let vehicles come by `mqtt.tls_address`, and put `mqtt.address` on loopback"),
+        );
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(CHECK, place, "the hashes are readable by the service and nobody else"));
+    }
+    findings
 }
 
 fn certificate(place: &str, path: &Path, now: Timestamp) -> Finding {
