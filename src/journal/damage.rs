@@ -107,10 +107,14 @@ impl DamageAlert {
         let place = |place: &DamagedPlace| format!("{} at {} ({} bytes)", place.file, place.offset, place.bytes);
         let last = self.places.last().map(place).unwrap_or_default();
         let places = if self.count == 1 { "place" } else { "places" };
-        let (and_last, records) = (if self.count == 1 { "" } else { "the last in " }, self.frames_at_least);
+        let and_last = if self.count == 1 { "" } else { "the last in " };
+        let records = match self.frames_at_least {
+            1 => "one acknowledged record".to_owned(),
+            records => format!("{records} acknowledged records"),
+        };
         format!(
             "{} damaged {places} in the journal, {and_last}{last}: the disk gave back other bytes than were written. At least {records} \
-             acknowledged records may be lost; all others were recovered",
+             may be lost; all others were recovered",
             self.count
         )
     }

@@ -183,14 +183,18 @@ impl Fleet {
         self.audit_of(api, &self.ledger(), within)
     }
 
-    /// The same for what was acknowledged at some moment.
+    /// The same for what was acknowledged at some moment. As long as what is missing becomes less, it may take longer.
     #[track_caller]
     pub fn audit_of(&self, api: &Api, ledger: &Ledger, within: Duration) -> Audit {
-        let since = Instant::now();
+        let mut since = Instant::now();
         let mut audit = wait_for("an answer for every vehicle", within, || Some(self.audit_now(api)));
         while audit.missing_of(ledger).next().is_some() && since.elapsed() < within {
             thread::sleep(Duration::from_millis(100));
+            let before = audit.missing.len();
             audit = self.audit_now(api);
+            if audit.missing.len() < before {
+                since = Instant::now();
+            }
         }
         audit
     }
