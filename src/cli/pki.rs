@@ -108,7 +108,11 @@ pub fn run(command: &PkiCommand) -> anyhow::Result<ExitCode> {
     match command {
         PkiCommand::Init { place, valid_for } => {
             let authority = Folder::create(&place.folder, |path| Authority::create(path, valid_for.duration(), clock::now()))?;
-            place.report(&[authority], "made a development authority, whose key lies in a file (not for production)", clock::now());
+            place.report(
+                &[authority],
+                "made a development authority, whose key lies in a file (not for production)",
+                clock::now(),
+            );
         }
         PkiCommand::Server { place, name, address, valid_for } => {
             let wanted = Wanted { peer: Peer::Unnamed, name, addresses: address };
