@@ -21,7 +21,7 @@ pub struct MqttUrl {
     pub host: String,
     pub port: u16,
     pub login: Option<(String, String)>,
-    /// With TLS: which files, [`ID`] in a path standing for the client's id.
+    /// With TLS: which files, `{id}` in a path standing for the client's id.
     pub tls: Option<TlsFiles>,
 }
 
