@@ -1,5 +1,8 @@
 //! Questions about alerts: pages of them, one, and its history. How they got into the archive: `alerts`.
 
+use std::cmp::Reverse;
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
@@ -14,8 +17,8 @@ use crate::storage::error::{ArchiveError, database_error};
 #[async_trait]
 impl AlertArchive for SqliteArchive {
     async fn alerts(&self, query: &AlertsQuery) -> Result<AlertsPage, ArchiveError> {
-        let mut select: QueryBuilder<Sqlite> =
-            QueryBuilder::new(format!("select {} from alerts join vehicles on number = vehicle where true", COLUMNS.join(", ")));
+        // Alerts lie in the order of their ids, which are hashes: each on a page of its own, that several connections share out.
+        let mut select: QueryBuilder<Sqlite> = QueryBuilder::new("select alert_id from alerts where true");
         if let Some(vehicle_id) = &query.vehicle_id {
             select.push(" and vehicle = (select number from vehicles where vehicle_id = ");
             select.push_bind(vehicle_id.as_str()).push(")");
@@ -38,8 +41,11 @@ impl AlertArchive for SqliteArchive {
         }
         // One more than asked for says whether there is a next page.
         select.push(" order by opened_at desc, alert_id desc limit ").push_bind(i64::from(query.limit) + 1);
-        let rows = select.build().fetch_all(&self.0.readers).await.map_err(database_error("list alerts"))?;
-        Ok(query.page(rows.iter().map(alert).collect::<Result<_, _>>()?))
+        let ids = select.build_query_scalar().fetch_all(&self.0.readers).await.map_err(database_error("list alerts"))?;
+        let rows = self.shared_out(&OF_IDS, &ids, "list alerts").await?;
+        let mut alerts: Vec<Alert> = rows.iter().map(alert).collect::<Result<_, _>>()?;
+        alerts.sort_by_key(|alert| Reverse((alert.opened_at, alert.alert_id.number().cast_signed())));
+        Ok(query.page(alerts))
     }
 
     async fn alert(&self, id: AlertId) -> Result<Option<Alert>, ArchiveError> {
@@ -59,6 +65,14 @@ impl AlertArchive for SqliteArchive {
         rows.iter().map(|row| alert_rows::change(&mut SqliteCells::new(row))).collect()
     }
 }
+
+/// Those of the JSON array ?1.
+static OF_IDS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {} from json_each(?1) as wanted cross join alerts on alert_id = wanted.value join vehicles on number = vehicle",
+        COLUMNS.join(", ")
+    )
+});
 
 fn alert(row: &SqliteRow) -> Result<Alert, ArchiveError> {
     alert_rows::alert(&mut SqliteCells::new(row))

@@ -146,11 +146,21 @@ impl SqliteArchive {
         static SELECT: LazyLock<String> = LazyLock::new(|| {
             format!("select {} from json_each(?1) as wanted cross join readings on readings.rowid = wanted.value", *SELECT_LIST)
         });
+        self.shared_out(&SELECT, numbers, "read readings").await
+    }
+
+    /// The rows that `select` gives for the JSON array ?1 of numbers, in no order.
+    pub(super) async fn shared_out(
+        &self,
+        select: &str,
+        numbers: &[i64],
+        to: &'static str,
+    ) -> Result<Vec<SqliteRow>, ArchiveError> {
         let share = numbers.len().div_ceil(READERS as usize).max(LEAST_SHARE);
         let parts = numbers.chunks(share).map(async |wanted| {
             let wanted = serde_json::to_string(wanted).expect("numbers are JSON");
-            let select = sqlx::query(AssertSqlSafe(SELECT.as_str())).bind(wanted);
-            select.fetch_all(&self.0.readers).await.map_err(database_error("read readings"))
+            let select = sqlx::query(AssertSqlSafe(select)).bind(wanted);
+            select.fetch_all(&self.0.readers).await.map_err(database_error(to))
         });
         Ok(try_join_all(parts).await?.into_iter().flatten().collect())
     }
