@@ -69,7 +69,8 @@ impl AlertArchive for SqliteArchive {
 /// Those of the JSON array ?1.
 static OF_IDS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "select {} from json_each(?1) as wanted cross join alerts on alert_id = wanted.value join vehicles on number = vehicle",
+        "select {} from (select value as wanted from json_each(?1)) cross join alerts on alert_id = wanted
+        join vehicles on number = vehicle",
         COLUMNS.join(", ")
     )
 });
