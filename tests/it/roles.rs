@@ -219,12 +219,19 @@ fn four_processes_make_of_a_recorded_day_what_one_does() {
     apart.stop();
 }
 
+/// Each takes a thread and three open files here. `ODOGRAPH_TEST_VEHICLES=6000` is a fleet in which each reports every 18 s.
+fn vehicles() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "tests have no settings")]
+    let named = std::env::var("ODOGRAPH_TEST_VEHICLES").ok();
+    named.map_or(40, |text| text.parse().unwrap())
+}
+
 #[test]
 fn nothing_is_lost_while_one_role_after_another_is_killed_or_stands_still() {
     let mut chance = Chance::new(seed());
     let pki = Pki::new();
     let mut apart = Apart::start_with_certificates(&pki);
-    let fleet = Fleet::new("roles", 40, chance.next());
+    let fleet = Fleet::new("roles", vehicles(), chance.next());
     for round in 0..if is_torture() { 40 } else { 2 } {
         for (number, role) in ROLES.iter().enumerate() {
             for is_killed in [true, false] {
