@@ -22,6 +22,7 @@ mod file_header;
 mod filling;
 mod frame;
 mod health;
+mod lock;
 mod progress;
 mod reader;
 mod recovery;
@@ -36,7 +37,7 @@ mod uncovered;
 mod walk;
 mod writer;
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -49,6 +50,7 @@ use self::cursor::CursorFile;
 use self::damage::DamageLog;
 use self::disk::{Disk, RealDisk};
 use self::error::disk_error;
+use self::lock::lock;
 use self::progress::Progress;
 use self::reader::{CursorName, CursorNames};
 use self::recycling::Recycling;
@@ -68,13 +70,12 @@ pub use self::error::{JournalClosed, JournalError};
 pub use self::filling::{Filling, is_half_restored};
 pub use self::frame::FORMAT_VERSION;
 pub use self::health::JournalHealth;
+pub use self::lock::is_held;
 pub use self::reader::{More, Reader};
 pub use self::recovery::{Recovery, SavedVehicle, Tail};
 
 /// Batches and checkpoints that wait for the writer. When full, lanes wait, their inboxes fill, and nothing more is taken in.
 const QUEUE_WORK: usize = 64;
-
-const LOCK_FILE: &str = "lock";
 
 /// A place in the journal, in bytes since its first segment; rises for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -375,33 +376,4 @@ fn check(settings: &settings::Journal) -> Result<(), JournalError> {
         return Err(JournalError::MaxTooSmall { max_bytes, segment_bytes });
     }
     Ok(())
-}
-
-/// Whether a process holds this journal now. Makes nothing; for a moment it keeps others from taking the lock.
-///
-/// # Errors
-/// Where the lock cannot be looked at.
-pub fn is_held(directory: &Path) -> Result<bool, JournalError> {
-    let path = directory.join(LOCK_FILE);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(disk_error("open", &path)(error)),
-    };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(source)) => Err(disk_error("lock", &path)(source)),
-    }
-}
-
-/// Held as long as the file is open; the kernel releases it whatever becomes of the process.
-fn lock(directory: &Path) -> Result<File, JournalError> {
-    let path = directory.join(LOCK_FILE);
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(disk_error("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(JournalError::Locked { directory: directory.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(disk_error("lock", &path)(source)),
-    }
 }
